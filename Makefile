@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The two commands of the README, and shorter ones for work on the project. Everything else they need, they install.
+SHELL := /bin/sh
+PYTHON = $$(.ci/python)
+
+.PHONY: help demo test units lint e2e lab lock clean
+
+help: ## Show these targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## Run the main job on the built-in lab: a host that fails is diagnosed, cured and proved cured
+	@python=$(PYTHON) && exec $$python -m lab demo
+
+test: ## Pass all tests
+	@python=$(PYTHON) && exec $$python tests/run.py
+
+units: ## Only the unit tests (Python 2.7 and 3), a minute
+	@python=$(PYTHON) && exec $$python tests/run.py units-2.7 units-3 controller
+
+lint: ## Only the linters and ansible-test sanity
+	@python=$(PYTHON) && exec $$python tests/run.py sanity lint package
+
+e2e: ## Only the tests on the lab's virtual machine
+	@python=$(PYTHON) && exec $$python tests/run.py e2e
+
+lab: ## Build the lab's virtual machine, or find it in the cache
+	@python=$(PYTHON) && exec $$python -m lab build
+
+lock: ## Pin the tools anew after a change of requirements.in (needs uv)
+	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header requirements.in --output-file requirements.lock
+
+clean: ## Remove what runs left in this checkout (not the cache)
+	rm -rf build

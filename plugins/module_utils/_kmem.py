@@ -1,0 +1,479 @@
+# Copyright: el7ops.kmem contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a capture of a host to a verdict about the kernel-memory leak of EL7's cgroup v1: pure functions.
+
+What the numbers mean was seen on real 3.10.0-514.el7 and 3.10.0-1160.el7 kernels (tests/fixtures/captures):
+/proc/cgroups never counts a leaked group; its caches stay in /sys/kernel/slab as NAME(ID:CGROUP). Newer kernels are
+the other way round, and there leftovers are normal. So no single number decides.
+"""
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import re
+
+from ansible_collections.el7ops.kmem.plugins.module_utils import _runc
+
+SCHEMA = 1
+ID_SPACE = 65535  # MEM_CGROUP_ID_MAX, the same in 3.10 and later
+EIO = 5
+NO_ROOM = {12: "cannot allocate memory", 28: "no space left on device"}
+NEARLY_FULL = 60000
+# a group below another one that is no unit of systemd's own, where a capture does not tell its memory limit
+LOOKS_LIKE_CONTAINER = re.compile(r"^/[^/]+/.*(?<!\.slice)(?<!\.service)(?<!\.mount)(?<!\.socket)$")
+ORPHANED_NOISE = 1 << 20  # bytes; the parent and its children are not read at the same instant
+UNLIMITED = 1 << 60
+
+# mkdir of a *memory* cgroup that failed, as Go programs and coreutils print it; both errors are the same disease.
+MKDIR_FAILED = re.compile(
+    r"mkdir:?\s(?:cannot create directory\s)?\W{0,3}/sys/fs/cgroup/(?:[a-z_,]*,)?memory\S*?\W{0,3}:\s+"
+    r"(cannot allocate memory|no space left on device)",
+    re.I,
+)
+SIGNATURES = (
+    ("mkdir_failed", MKDIR_FAILED),
+    ("slub_refused", re.compile(r"SLUB: Unable to allocate memory on node -1")),
+    ("cache_of_group", re.compile(r"cache: \S+\(\d+:[^)]*\),")),
+    ("cache_create_failed", re.compile(r"kmem_cache_create\(.*failed with error -12")),
+    ("objects_remaining", re.compile(r"BUG \S+\(\d+:[^)]*\).*: Objects remaining in")),
+)
+INTERESTING = re.compile("|".join("(?:%s)" % pattern.pattern for dummy, pattern in SIGNATURES), re.I)
+# not this bug, though it reads like it (kubernetes issue 70324)
+LOOKS_ALIKE = re.compile(r"inotify_add_watch .*no space left on device", re.I)
+
+ISO_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?")
+
+
+def part(mapping, key, kind):
+    """mapping[key] where it has the expected type, else None: a damaged capture must not become a verdict."""
+    value = mapping.get(key) if isinstance(mapping, dict) else None
+    if isinstance(value, bool) and kind is not bool:
+        return None
+    return value if isinstance(value, kind) else None
+
+
+def text_of(doc, path):
+    """Text of a captured file, or None where it was not read."""
+    value = part(doc, "files", dict) or {}
+    value = value.get(path)
+    return value if isinstance(value, type("")) or isinstance(value, type(u"")) else None
+
+
+def kernel_facts(release):
+    """{release, line, build, nokmem_support} of a kernel release string, as uname -r prints it.
+
+    line: el7 (3.10.0-BUILD.el7…), older (another kernel below 4.0), newer (4.0 and later), unknown.
+    build: list of numbers after 3.10.0-, or None. nokmem_support: honoured | ignored | unknown; the argument came
+    with BZ 1507149 (RHSA-2019:3055: 3.10.0-1062.4.1); 514 was seen to ignore it silently, 1127 and 1160 to honour it.
+    """
+    facts = {"release": release, "line": "unknown", "build": None, "nokmem_support": "unknown"}
+    numbers = re.match(r"^(\d+)\.(\d+)", release or "")
+    if not numbers:
+        return facts
+    version = (int(numbers.group(1)), int(numbers.group(2)))
+    if version >= (4, 0):
+        facts["line"] = "newer"
+        facts["nokmem_support"] = "honoured" if version >= (4, 5) else "ignored"
+        return facts
+    build = re.match(r"^3\.10\.0-(\d+(?:\.\d+)*)", release)
+    if not build or not re.search(r"\.el7(?![a-z])", release):
+        facts["line"] = "older"
+        return facts
+    facts["line"] = "el7"
+    facts["build"] = [int(number) for number in build.group(1).split(".")]
+    facts["nokmem_support"] = nokmem_support(tuple(facts["build"]))
+    return facts
+
+
+def nokmem_support(build):
+    """Whether an EL7 kernel build honours cgroup.memory=nokmem; build is the tuple after 3.10.0-."""
+    if build >= (1062, 4, 1):
+        return "honoured"
+    backported = {693: (693, 61, 1), 862: (862, 44, 2), 957: (957, 1), 1062: (1062,)}
+    # errata of the extended streams list the same BZ; 957's was not found, 1062 has it in its sources: prove by effect
+    return "unknown" if build >= backported.get(build[0], (99999,)) else "ignored"
+
+
+def cmdline_facts(text):
+    """{'tokens': [every value of every cgroup.memory=], 'nokmem': bool or None, 'memory_disabled': bool}."""
+    if text is None:
+        return {"tokens": None, "nokmem": None, "memory_disabled": None}
+    arguments = re.split(r"\s--(?:\s|$)", " " + text)[0].split()
+    tokens = []
+    for argument in arguments:
+        name, dummy, value = argument.partition("=")
+        if name == "cgroup.memory":
+            tokens.extend(value.split(","))
+    disabled = any(a.startswith("cgroup_disable=") and "memory" in a.partition("=")[2].split(",") for a in arguments)
+    return {"tokens": tokens, "nokmem": "nokmem" in tokens, "memory_disabled": disabled}
+
+
+def memory_mount(mounts):
+    """(cgroup version of the memory controller, mount point): (1, path), (2, path), (None, None) from /proc/mounts."""
+    second = None
+    for line in (mounts or "").split("\n"):
+        fields = line.split(" ")
+        if len(fields) < 4:
+            continue
+        if fields[2] == "cgroup" and "memory" in fields[3].split(","):
+            return 1, fields[1]
+        if fields[2] == "cgroup2":
+            second = fields[1]
+    return (2, second) if second else (None, None)
+
+
+def cgroup_facts(doc):
+    """{version, mount, hierarchy, num_cgroups, enabled, live, capped} of the memory controller."""
+    version, mount = memory_mount(text_of(doc, "/proc/mounts"))
+    facts = {"version": version, "mount": mount, "hierarchy": None, "num_cgroups": None, "enabled": None}
+    for line in (text_of(doc, "/proc/cgroups") or "").split("\n"):
+        fields = line.split()
+        if len(fields) == 4 and fields[0] == "memory" and all(field.isdigit() for field in fields[1:]):
+            facts.update(hierarchy=int(fields[1]), num_cgroups=int(fields[2]), enabled=fields[3] == "1")
+    groups = part(doc, "memory_cgroups", dict) or {}
+    facts["live"] = part(groups, "live", int)
+    facts["capped"] = bool(groups.get("capped"))
+    # a mount found by /proc/cgroups alone: version 1 has a hierarchy number, version 2 shows 0
+    if version is None and facts["hierarchy"]:
+        facts["version"] = 1
+    return facts
+
+
+def owner_of(name):
+    """(id, cgroup) of a per-cgroup cache name such as 'dentry(17:0a1b…)', or None."""
+    start = name.find("(")
+    if start < 0 or not name.endswith(")"):
+        return None
+    number, colon, cgroup = name[start + 1 : -1].partition(":")
+    return (int(number), cgroup) if colon and number.isdigit() else None
+
+
+def slab_facts(doc):
+    """{entries, per_cgroup, owners, highest_id, leaked, live_owners, capped} from the names in /sys/kernel/slab.
+
+    owners: distinct (id, cgroup). leaked: owners that no live directory accounts for; a container that is started
+    again keeps its name and gets a new id, so of the owners of one name as many are leaked as exceed the live
+    directories of that name. None where the names, or the directories to compare with, were not read; with capped
+    lists it is what is certain at least.
+    """
+    slab = part(doc, "slab", dict)
+    facts = {"entries": None, "per_cgroup": None, "owners": None, "highest_id": None, "leaked": None, "live_owners": None, "capped": False}
+    if slab is None:
+        return facts
+    names = part(slab, "per_cgroup", list)
+    facts["entries"] = part(slab, "entries", int)
+    facts["capped"] = bool(slab.get("capped"))
+    if names is None:
+        return facts
+    owners = set(owner_of(name) for name in names if isinstance(name, (type(""), type(u""))))
+    owners.discard(None)
+    facts["per_cgroup"] = part(slab, "per_cgroup_entries", int)
+    if facts["per_cgroup"] is None:
+        facts["per_cgroup"] = len(names)
+    facts["owners"] = len(owners)
+    facts["highest_id"] = max(number for number, dummy in owners) if owners else None
+    groups = part(doc, "memory_cgroups", dict) or {}
+    live_names, live = part(groups, "names", list), part(groups, "live", int)
+    if not owners:
+        facts.update(leaked=0, live_owners=0)
+    elif live_names is not None and not groups.get("capped"):
+        left = {}
+        for name in live_names:
+            base = ("%s" % (name,)).rstrip("/").rpartition("/")[2]
+            left[base] = left.get(base, 0) + 1
+        gone = known = 0
+        for dummy, cgroup in owners:
+            if left.get(cgroup, 0) > 0:
+                left[cgroup] -= 1
+            elif cgroup in left:
+                known += 1
+            else:
+                gone += 1
+        # a list without repeats cannot say how many directories share a name: give each unlisted one the benefit
+        unlisted = max(0, (live or 0) - 1 - len(live_names))
+        facts["leaked"] = gone + max(0, known - unlisted)
+        facts["live_owners"] = len(owners) - facts["leaked"]
+    else:
+        cgroups = cgroup_facts(doc)
+        if cgroups["num_cgroups"] is not None:
+            # EL7's num_cgroups is the number of live directories, so what exceeds it is leaked for certain
+            facts["leaked"] = max(0, len(owners) - cgroups["num_cgroups"])
+            facts["capped"] = True
+    return facts
+
+
+def orphaned_kmem(doc):
+    """{parent: bytes} of kernel memory that a parent is charged with and none of its children: a second witness."""
+    usage = part(doc, "kmem_usage", dict) or {}
+    usage = dict((path, value) for path, value in usage.items() if isinstance(value, int) and not isinstance(value, bool))
+    orphaned = {}
+    for parent in usage:
+        prefix = parent.rstrip("/") + "/"
+        children = [path for path in usage if path.startswith(prefix) and "/" not in path[len(prefix) :]]
+        if children:
+            orphaned[parent] = max(0, usage[parent] - sum(usage[path] for path in children))
+    return orphaned
+
+
+def accounting_facts(doc, slab):
+    """{state, sampled, orphaned}: is kmem accounting on in live groups?
+
+    memory.kmem.slabinfo of a group: a header means on, even without rows; EIO means off. The root always says EIO.
+    state: active; inactive (a group with a memory limit was read and is off); not_provable (no such group runs, and
+    only those are switched on by runc); unknown (nothing could be read).
+    """
+    sampled, active, inactive, unlimited = [], 0, 0, 0
+    for group, read in sorted((part(doc, "slabinfo", dict) or {}).items()):
+        if not isinstance(read, dict):
+            continue
+        head, number, limit = read.get("head") or "", part(read, "errno", int), part(read, "limit", int)
+        state = "unknown"
+        if number == 0 and ("%s" % (head,)).startswith("slabinfo"):
+            state = "active"
+            active += 1
+        elif number == EIO and group.strip("/"):
+            state = "inactive"
+            if limit < UNLIMITED if limit is not None else LOOKS_LIKE_CONTAINER.search(group):
+                inactive += 1
+            else:
+                unlimited += 1
+        sampled.append({"cgroup": group, "errno": number, "limit": limit, "state": state})
+    if active or (slab["live_owners"] or 0) > 0:
+        state = "active"
+    elif inactive:
+        state = "inactive"
+    elif unlimited or (part(doc, "memory_cgroups", dict) and slab["owners"] == 0):
+        state = "not_provable"
+    else:
+        state = "unknown"
+    return {"state": state, "sampled": sampled, "orphaned": orphaned_kmem(doc)}
+
+
+def line_time(line):
+    """The first ISO time in a log line, as it stands there, or None."""
+    match = ISO_TIME.search(line)
+    return match.group(0) if match else None
+
+
+def symptom_facts(doc):
+    """{read, signatures: [{id, count, last, sample}], look_alikes, mkdir_failed, probe} from log lines since the boot.
+
+    The reading half hands over lines since the boot only. mkdir_failed is None where no log could be read.
+    """
+    lines = part(doc, "logs", list)
+    facts = {"read": lines is not None, "signatures": [], "look_alikes": 0, "mkdir_failed": None, "probe": None}
+    probe = part(doc, "probe", dict)
+    if probe is not None:
+        facts["probe"] = part(probe, "errno", int)
+    if lines is None:
+        return facts
+    lines = [line for line in lines if isinstance(line, (type(""), type(u"")))]
+    for name, pattern in SIGNATURES:
+        hits = [line for line in lines if pattern.search(line)]
+        if hits:
+            facts["signatures"].append({"id": name, "count": len(hits), "last": line_time(hits[-1]), "sample": hits[-1][:400]})
+    facts["look_alikes"] = len([line for line in lines if LOOKS_ALIKE.search(line)])
+    facts["mkdir_failed"] = sum(item["count"] for item in facts["signatures"] if item["id"] == "mkdir_failed")
+    return facts
+
+
+def config_says_no(doc, release):
+    """True where the kernel's own config says that it was built without MEMCG_KMEM."""
+    text = text_of(doc, "/boot/config-%s" % release) or ""
+    return bool(re.search(r"^# CONFIG_MEMCG_KMEM is not set", text, re.M))
+
+
+def decide(doc):
+    """All facts about one host from its capture (schema 1, design in docs/detection.md). Never raises on a dict.
+
+    verdict: not_applicable | protected | exposed | active | leaking | failing | unknown.
+    """
+    doc = doc if isinstance(doc, dict) else {}
+    release = part(part(doc, "uname", dict) or {}, "release", (type(""), type(u"")))
+    facts = {
+        "schema": SCHEMA,
+        "taken_at": doc.get("taken_at"),
+        "hostname": doc.get("hostname"),
+        "euid": part(doc, "euid", int),
+        "container": doc.get("container"),
+        "kernel": kernel_facts(release),
+        "cmdline": cmdline_facts(text_of(doc, "/proc/cmdline")),
+        "cgroup": cgroup_facts(doc),
+        "slab": slab_facts(doc),
+        "symptoms": symptom_facts(doc),
+        "forecast": {"leaked_per_day": None, "days_left": None, "reason": "one sample only: a rate needs two, taken at different times"},
+        "missing": [],
+    }
+    facts["accounting"] = accounting_facts(doc, facts["slab"])
+    facts["enablers"] = _runc.enablers(
+        part(doc, "packages", dict), part(doc, "binaries", dict), part(doc, "docker", dict), part(doc, "processes", dict)
+    )
+    if doc.get("schema") != SCHEMA:
+        facts["missing"].append("this is not a capture of schema %d" % SCHEMA)
+    for note in part(doc, "notes", list) or []:
+        facts["missing"].append("%s" % (note,))
+    facts["verdict"], facts["evidence"] = judge(facts, doc)
+    facts["recommendation"] = recommend(facts)
+    return facts
+
+
+def judge(facts, doc):
+    """(verdict, evidence): the rules in order of gravity. Evidence is a list of sentences with the source read."""
+    kernel, cgroup, slab = facts["kernel"], facts["cgroup"], facts["slab"]
+    accounting, symptoms, missing = facts["accounting"], facts["symptoms"], facts["missing"]
+    evidence = []
+    say = evidence.append
+    release = kernel["release"]
+    if doc.get("schema") != SCHEMA or kernel["line"] == "unknown":
+        if kernel["line"] == "unknown":
+            missing.append("the kernel release (uname -r)")
+        say("Nothing can be said about this host: %s." % "; ".join(missing))
+        return "unknown", evidence
+    say("The kernel is %s: %s (uname -r)." % (release, LINES[kernel["line"]]))
+    if kernel["line"] == "newer":
+        if symptoms["mkdir_failed"]:
+            say("Creating memory cgroups did fail %d times, which on this kernel has another cause (logs)." % symptoms["mkdir_failed"])
+        return "not_applicable", evidence
+    if cgroup["version"] == 2:
+        say("The memory controller is cgroup version 2, which this bug does not touch (/proc/mounts).")
+        return "not_applicable", evidence
+    if facts["cmdline"]["memory_disabled"] or cgroup["enabled"] is False:
+        say("The memory controller is switched off on this host (/proc/cmdline, /proc/cgroups).")
+        return "not_applicable", evidence
+    if doc.get("container"):
+        say("This is the inside of a container (%s): the memory cgroups seen here are not the host's." % (doc["container"],))
+        missing.append("a look at the host itself instead of a container on it")
+        return "unknown", evidence
+    say_numbers(facts, say)
+    verdict = None
+    if symptoms["probe"] in NO_ROOM:
+        say("Creating a memory cgroup failed just now: %s (probe)." % NO_ROOM[symptoms["probe"]])
+        verdict = "failing"
+    if symptoms["mkdir_failed"]:
+        item = [item for item in symptoms["signatures"] if item["id"] == "mkdir_failed"][0]
+        when = ", last at %s" % item["last"] if item["last"] else ""
+        say("Creating a memory cgroup failed %d times since the boot%s: %s (logs)." % (item["count"], when, item["sample"]))
+        verdict = "failing"
+    if verdict:
+        return verdict, evidence
+    orphaned = sum(accounting["orphaned"].values())
+    if slab["leaked"] or (slab["leaked"] is None and orphaned > ORPHANED_NOISE):
+        return "leaking", evidence
+    if accounting["state"] == "active" or slab["owners"]:
+        return "active", evidence
+    return judge_quiet_host(facts, doc, say), evidence
+
+
+LINES = {
+    "el7": "EL7's 3.10, whose removed memory cgroups are never freed once kmem accounting was on in them",
+    "older": "not EL7's 3.10, but below 4.0, so it can have the same bug",
+    "newer": "4.0 or later, which does not have EL7's bug",
+}
+
+
+def say_numbers(facts, say):
+    """The numbers that a verdict rests on, as sentences."""
+    cgroup, slab, accounting = facts["cgroup"], facts["slab"], facts["accounting"]
+    if slab["owners"] and slab["leaked"] == 0:
+        say("%d live memory cgroups have names in the slab list, none of a removed one was found (/sys/kernel/slab)." % slab["owners"])
+    elif slab["owners"] and slab["leaked"] is not None:
+        say(
+            "%s%d memory cgroups are gone and still hold their id: of %d groups with names in the slab list (%d names), "
+            "%s are live (/sys/kernel/slab)."
+            % ("At least " if slab["capped"] else "", slab["leaked"], slab["owners"], slab["per_cgroup"], slab["live_owners"])
+        )
+    elif slab["owners"]:
+        say("%d groups have names in the slab list; which of them are live was not read (/sys/kernel/slab)." % slab["owners"])
+    elif slab["owners"] == 0:
+        say("No memory cgroup, live or removed, has names in the slab list (/sys/kernel/slab).")
+    else:
+        say("The slab list was not read, so leaked groups could not be counted (/sys/kernel/slab).")
+    orphaned = sum(accounting["orphaned"].values())
+    if orphaned > ORPHANED_NOISE and slab["owners"] != 0:
+        say("%.1f MB of kernel memory belong to no live child of %s (memory.kmem.usage_in_bytes)." % (orphaned / 1e6, ", ".join(sorted(accounting["orphaned"]))))
+    say(ACCOUNTING[accounting["state"]])
+    if cgroup["num_cgroups"] is not None:
+        say("%d memory cgroups are live; on this kernel that number never shows a leak (/proc/cgroups)." % cgroup["num_cgroups"])
+        if cgroup["num_cgroups"] >= NEARLY_FULL:
+            say("That is close to the limit of %d: removing some of the live groups helps at once, a reboot is not needed for that." % ID_SPACE)
+
+
+ACCOUNTING = {
+    "active": "kmem accounting is on in live memory cgroups: each one that is removed can leak (memory.kmem.slabinfo).",
+    "inactive": "kmem accounting is off in the live memory cgroups that were read: Input/output error (memory.kmem.slabinfo).",
+    "not_provable": "No memory cgroup with a memory limit is running, so there is nothing to read kmem accounting from.",
+    "unknown": "Whether kmem accounting is on could not be read (memory.kmem.slabinfo).",
+}
+
+
+def judge_quiet_host(facts, doc, say):
+    """The verdict where nothing leaks and no accounting was seen: can it come?"""
+    kernel, accounting, missing = facts["kernel"], facts["accounting"], facts["missing"]
+    on = [item["name"] for item in facts["enablers"] if item["kmem"] == "on"]
+    doubtful = [item["name"] for item in facts["enablers"] if item["kmem"] == "unknown"]
+    proved_off = accounting["state"] == "inactive" and any(item["limit"] is not None for item in accounting["sampled"])
+    slab_clean = facts["slab"]["owners"] == 0 and not facts["slab"]["capped"]
+    if facts["cmdline"]["nokmem"]:
+        if kernel["nokmem_support"] == "honoured":
+            say("cgroup.memory=nokmem is on the command line of the running kernel, and this build honours it (/proc/cmdline).")
+            if slab_clean or accounting["state"] == "inactive":
+                return "protected"
+            missing.append("a look at /sys/kernel/slab or at a container's memory.kmem.slabinfo, to prove that nokmem works")
+            return "unknown"
+        if kernel["nokmem_support"] == "unknown" and proved_off and on and slab_clean:
+            say("cgroup.memory=nokmem is given, and containers with a memory limit prove that it works (/proc/cmdline).")
+            return "protected"
+        say(
+            "cgroup.memory=nokmem is given, but this build %s (/proc/cmdline)."
+            % ("ignores it without a word" if kernel["nokmem_support"] == "ignored" else "is not known to honour it")
+        )
+    if config_says_no(doc, kernel["release"]) and slab_clean:
+        say("This kernel was built without CONFIG_MEMCG_KMEM (/boot/config-%s)." % kernel["release"])
+        return "protected"
+    for item in facts["enablers"]:
+        say("%s %s: kmem accounting %s; %s." % (item["name"], item["version"] or "", item["kmem"], item["evidence"]))
+    if on:
+        return "exposed"
+    unread = [name for name in ("packages", "binaries", "processes") if not isinstance(doc.get(name), dict)]
+    if unread:
+        missing.append("which container runtimes are installed (%s)" % ", ".join(unread))
+    if doubtful:
+        missing.append("whether %s switches kmem accounting on" % ", ".join(doubtful))
+    if not slab_clean:
+        missing.append("the names in /sys/kernel/slab")
+    if missing:
+        return "unknown"
+    say("No installed container runtime that is known to switch kmem accounting on (rpm, the binaries' strings, running programs).")
+    return "protected"
+
+
+def recommend(facts):
+    """{strategy, reasons, avoid}: what to do about a verdict; strategy is a name of the playbook remediate, or none."""
+    verdict, kernel = facts["verdict"], facts["kernel"]
+    if verdict in ("not_applicable", "protected"):
+        return {"strategy": "none", "reasons": ["The host is %s: there is nothing to do." % verdict.replace("_", " ")], "avoid": []}
+    if verdict == "unknown":
+        reasons = ["First find out what is missing: %s." % "; ".join(facts["missing"] or ["nothing was read"])]
+        return {"strategy": "none", "reasons": reasons, "avoid": ["Do not read unknown as healthy."]}
+    avoid = [
+        "Updating EL7's kernel alone: no 3.10 build is fixed, newer ones only leak more slowly.",
+        "drop_caches: it frees memory, not one id.",
+    ]
+    reasons = []
+    if (facts["cgroup"]["num_cgroups"] or 0) >= NEARLY_FULL and not facts["slab"]["leaked"]:
+        reasons.append("Find out what leaves so many live memory cgroups behind: they fill the id space, not the leak.")
+    if kernel["nokmem_support"] == "honoured":
+        strategy = "mitigate"
+        if facts["cmdline"]["nokmem"]:
+            strategy = "upgrade"
+            reasons.append("cgroup.memory=nokmem is already given and does not help here.")
+        else:
+            reasons.append("This kernel honours cgroup.memory=nokmem: one argument and one reboot end the leak.")
+    else:
+        strategy = "upgrade"
+        reasons.append("This kernel %s cgroup.memory=nokmem: it needs 3.10.0-1062.4.1 or later, or a newer kernel line."
+                       % {"ignored": "ignores"}.get(kernel["nokmem_support"], "is not known to honour"))  # fmt: skip
+    if verdict in ("leaking", "failing"):
+        reasons.append("What has leaked is freed by a reboot only.")
+    return {"strategy": strategy, "reasons": reasons, "avoid": avoid}

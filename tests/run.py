@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the project's tests from a bare checkout and ends with one line: "N passed, N failed".
+
+Usage: tests/run.py [STAGE ...]. Without a stage all run, the quick ones first; a failed stage does not keep the others
+from running. Logs and the staged collection are in build/, what is expensive to make is in the cache (lab/README.md).
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+REPO = pathlib.Path(__file__).resolve().parent.parent
+BUILD = REPO / "build"
+# ansible-test insists on this path; Ansible finds the collection there too
+COLLECTIONS = BUILD / "collections"
+STAGED = COLLECTIONS / "ansible_collections" / "el7ops" / "kmem"
+sys.path.insert(0, str(REPO))
+
+from lab import python27, venv  # noqa: E402  pylint: disable=wrong-import-position
+
+
+class Failed(Exception):
+    """A command of a stage did not do what it should."""
+
+
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def stage_collection():
+    """A copy of what git knows or would know, at the path that ansible-test asks for."""
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                            cwd=REPO, check=True, stdout=subprocess.PIPE)  # fmt: skip
+    shutil.rmtree(COLLECTIONS, ignore_errors=True)
+    for name in listed.stdout.decode().split("\0"):
+        source, target = REPO / name, STAGED / name
+        if name and source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    # ansible-test asks git for the files, and the repo above says that build/ is none of its business
+    subprocess.run(["git", "init", "--quiet"], cwd=STAGED, check=True)
+    subprocess.run(["git", "add", "--all"], cwd=STAGED, check=True)
+
+
+def environment():
+    """What the tools run with: the locked tools first, a private Ansible home, no shims between."""
+    home = BUILD / "home"
+    cache = home / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    # ansible-test would download these from a host of its own; pip comes from PyPI like everything else
+    for version in ("20_3_4", "23_1_2"):
+        shutil.copy2(REPO / "tests" / "get_pip.py", cache / f"get_pip_{version}.py")
+    tools = venv.ensure()
+    path = [str(python27.ensure().parent), str(tools), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+    keep = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "EL7OPS_", "XDG_", "CI"))}
+    keep.setdefault("EL7OPS_CACHE", str(venv.cache_dir()))
+    return dict(
+        keep, PATH=os.pathsep.join(path), HOME=str(home), LANG="en_US.UTF-8",
+        ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS), ANSIBLE_HOME=str(home / ".ansible"), ANSIBLE_NOCOLOR="1",
+    )  # fmt: skip
+
+
+def command(argv, log, cwd=STAGED, env=None):
+    """Run one command, its output in a log and, where it fails, on the screen too."""
+    log = BUILD / "log" / log
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as stream:
+        result = subprocess.run([str(part) for part in argv], cwd=cwd, env=env or environment(), stdin=subprocess.DEVNULL,
+                                stdout=stream, stderr=subprocess.STDOUT, check=False)  # fmt: skip
+    if result.returncode:
+        print(log.read_text(errors="replace")[-12000:])
+        raise Failed(f"{' '.join(str(part) for part in argv)}: rc {result.returncode}, see {log.relative_to(REPO)}")
+    return log.read_text(errors="replace")
+
+
+def count_junit(path):
+    """(passed, failed) of a pytest result file; a run without a test is a failure."""
+    if not path.exists():
+        return 0, 1
+    suites = list(xml.etree.ElementTree.parse(path).getroot().iter("testsuite"))
+    number = {key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")}
+    failed = number["failures"] + number["errors"]
+    passed = number["tests"] - failed - number["skipped"]
+    return (passed, failed) if passed or failed else (0, 1)
+
+
+def units(python):
+    """Unit tests of modules and their pure cores under one Python, as ansible-test runs them for a managed host."""
+    results = STAGED / "tests" / "output" / "junit"
+    shutil.rmtree(results, ignore_errors=True)
+    try:
+        command(["ansible-test", "units", "--python", python, "--requirements", "--color", "no"], f"units-{python}.log")
+    except Failed as failure:
+        say(str(failure))
+    counts = [count_junit(path) for path in results.glob("*.xml")] or [(0, 1)]
+    return sum(count[0] for count in counts), sum(count[1] for count in counts)
+
+
+def units_27():
+    return units("2.7")
+
+
+def units_3():
+    return units("%d.%d" % sys.version_info[:2])
+
+
+def controller():
+    """Tests of what runs on the controller only: filters, the lab's own parts, the repo's house rules."""
+    return run_pytest("controller", [])
+
+
+def e2e():
+    """The main job on the lab's virtual machine."""
+    return run_pytest("e2e", ["-x"])
+
+
+def run_pytest(folder, options):
+    results = BUILD / f"{folder}.xml"
+    results.unlink(missing_ok=True)
+    # live, because it takes minutes and a watcher must see what it is at
+    subprocess.run([str(venv.ensure() / "python"), "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={results}",
+                    *options, f"tests/{folder}"], cwd=STAGED, env=environment(), stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+    return count_junit(results)
+
+
+def sanity():
+    """ansible-test sanity over the whole collection, with no ignore entries."""
+    ignored = list((STAGED / "tests" / "sanity").glob("ignore*.txt"))
+    if ignored:
+        raise Failed(f"sanity ignore files are not allowed here: {ignored}")
+    output = command(["ansible-test", "sanity", "--color", "no", "--skip-test", "pslint", "--skip-test", "shellcheck"], "sanity.log")
+    return len(set(re.findall(r"^Running sanity test ['\"]([\w-]+)", output, re.M))), 0
+
+
+def lint():
+    """ansible-lint with the profile production, and yamllint."""
+    command(["yamllint", "--strict", "."], "yamllint.log")
+    command(["ansible-lint", "--offline", "--strict"], "ansible-lint.log")
+    return 2, 0
+
+
+def package():
+    """The collection builds, installs offline from its tarball alone, and its playbooks are found there."""
+    out = BUILD / "package"
+    shutil.rmtree(out, ignore_errors=True)
+    command(["ansible-galaxy", "collection", "build", "--output-path", out], "build.log")
+    (tarball,) = out.glob("el7ops-kmem-*.tar.gz")
+    env = dict(environment(), ANSIBLE_COLLECTIONS_PATH=str(out / "installed"))
+    command(["ansible-galaxy", "collection", "install", "--offline", "-p", out / "installed", tarball], "install.log", env=env)
+    installed = out / "installed" / "ansible_collections" / "el7ops" / "kmem"
+    unwanted = [name for name in ("lab", "tests", ".ci", "Makefile", "requirements.lock") if (installed / name).exists()]
+    if unwanted:
+        raise Failed(f"the tarball holds what it should not: {unwanted}")
+    for playbook in ("diagnose", "remediate"):
+        command(["ansible-playbook", "-i", "localhost,", "--syntax-check", f"el7ops.kmem.{playbook}"], f"syntax-{playbook}.log", cwd=out, env=env)
+    return 4, 0
+
+
+STAGES = {
+    "units-2.7": units_27, "units-3": units_3, "controller": controller, "sanity": sanity, "lint": lint, "package": package, "e2e": e2e,
+}  # fmt: skip
+
+
+def main(wanted):
+    unknown = [name for name in wanted if name not in STAGES]
+    if unknown:
+        sys.exit(f"unknown stage: {', '.join(unknown)}; there are: {', '.join(STAGES)}")
+    BUILD.mkdir(exist_ok=True)
+    stage_collection()
+    rows, begin = [], time.time()
+    for name in wanted or STAGES:
+        say(f"{name} | {STAGES[name].__doc__ or ''}".rstrip(" |"))
+        start = time.time()
+        try:
+            passed, failed = STAGES[name]()
+        except (Failed, subprocess.CalledProcessError, OSError) as failure:
+            say(f"{name} | FAILED: {failure}")
+            passed, failed = 0, 1
+        rows.append((name, passed, failed, time.time() - start))
+    print()
+    for name, passed, failed, seconds in rows:
+        print(f"{name:<12} {passed:>5} passed {failed:>5} failed {seconds:>7.0f} s")
+    print(f"{'all':<12} {sum(r[1] for r in rows):>5}        {sum(r[2] for r in rows):>5}        {time.time() - begin:>7.0f} s")
+    print(f"{sum(row[1] for row in rows)} passed, {sum(row[2] for row in rows)} failed", flush=True)
+    return 1 if any(row[2] for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

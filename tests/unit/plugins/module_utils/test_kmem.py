@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verdict, by tables: captures of a real kernel, and hosts described one fact at a time."""
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import copy
+import io
+import json
+import os
+
+import pytest
+from ansible_collections.el7ops.kmem.plugins.module_utils import _kmem
+
+FIXTURES = os.path.join(os.path.dirname(__file__), "..", "..", "..", "fixtures", "captures")
+ID = "3f" * 32
+MKDIR = (
+    "2026-11-23T22:10:01+0000 web1 dockerd[812]: OCI runtime create failed: container_linux.go:367: starting container process caused: "
+    "process_linux.go:340: applying cgroup configuration for process caused: mkdir /sys/fs/cgroup/memory/docker/%s: %s"
+)
+
+
+def fixture(name):
+    with io.open(os.path.join(FIXTURES, name + ".json"), encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def host(**changes):
+    """A capture of a host with Docker that can leak and has not: every part was read. A change of None drops the part."""
+    doc = {
+        "schema": 1,
+        "taken_at": "2026-11-23T20:00:00Z",
+        "hostname": "web1",
+        "euid": 0,
+        "container": "",
+        "uname": {"release": "3.10.0-1127.el7.x86_64", "machine": "x86_64"},
+        "uptime_s": 86400,
+        "files": {
+            "/proc/cmdline": "BOOT_IMAGE=/vmlinuz-3.10.0-1127.el7.x86_64 root=/dev/sda1 ro quiet\n",
+            "/proc/cgroups": "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t4\t19\t1\n",
+            "/proc/mounts": "cgroup /sys/fs/cgroup/memory cgroup rw,nosuid,memory 0 0\n",
+        },
+        "slab": {"entries": 225, "capped": False, "per_cgroup": []},
+        "memory_cgroups": {"live": 3, "capped": False, "names": ["docker", "system.slice"]},
+        "slabinfo": {"/docker": {"errno": 5, "head": ""}},
+        "packages": {"containerd.io": "1.2.13-3.2.el7", "docker-ce": "19.03.13-3.el7"},
+        "binaries": {"/usr/bin/runc": {"version": "runc version 1.0.0-rc10", "strings": [
+            "because either tasks have already joined this cgroup or it has children"]}},
+        "docker": {"cgroup_driver": "cgroupfs", "default_runtime": "runc"},
+        "processes": {"dockerd": "/usr/bin/dockerd", "containerd": "/usr/bin/containerd"},
+        "logs": [],
+    }  # fmt: skip
+    for key, value in changes.items():
+        if value is None:
+            del doc[key]
+        elif key == "cmdline":
+            doc["files"]["/proc/cmdline"] += " " + value
+        elif key == "release":
+            doc["uname"]["release"] = value
+        elif key == "files":
+            doc["files"].update(value)
+        else:
+            doc[key] = value
+    return doc
+
+
+def limited(number, limit=67108864):
+    """One running container with a memory limit, whose slabinfo read gave this errno."""
+    return {"/docker/" + ID: {"errno": number, "head": "slabinfo - version: 2.1" if not number else "", "limit": limit}}
+
+
+SAFE_RUNC = {"/usr/bin/runc": {"version": "runc version 1.1.4", "strings": ["Kernel memory settings are ignored"]}}
+NO_RUNTIME = dict(packages={}, binaries={}, docker={}, processes={})
+
+
+@pytest.mark.parametrize("name, verdict, leaked, accounting", [
+    ("3.10.0-1160-healthy", "unknown", 0, "not_provable"),  # nothing leaks, but which runtime is installed was not read
+    ("3.10.0-1160-accounting-on", "active", 0, "active"),
+    ("3.10.0-1160-leaking", "leaking", 987, "active"),
+    ("3.10.0-1160-kmem-limit-hit", "active", 0, "active"),
+    ("3.10.0-1160-nokmem", "protected", 0, "not_provable"),
+])  # fmt: skip
+def test_captures_of_a_real_kernel(name, verdict, leaked, accounting):
+    facts = _kmem.decide(fixture(name))
+    assert (facts["verdict"], facts["slab"]["leaked"], facts["accounting"]["state"]) == (verdict, leaked, accounting)
+
+
+def test_a_dying_host_looks_healthy_in_proc_cgroups():
+    doc = fixture("3.10.0-1160-leaking")
+    assert _kmem.cgroup_facts(doc)["num_cgroups"] == 7
+    assert _kmem.orphaned_kmem(doc) == {"/docker": 15634432 - 225280}
+
+
+@pytest.mark.parametrize("changes, verdict", [
+    ({}, "exposed"),
+    (dict(cmdline="cgroup.memory=nokmem"), "protected"),
+    (dict(cmdline="cgroup.memory=nosocket,nokmem"), "protected"),
+    (dict(cmdline="cgroup.memory=nosocket cgroup.memory=nokmem"), "protected"),
+    (dict(cmdline="cgroup_memory=nokmem"), "exposed"),
+    (dict(cmdline="cgroup.memory=nosocket"), "exposed"),
+    (dict(cmdline="-- cgroup.memory=nokmem"), "exposed"),  # that one is an argument of init
+    (dict(cmdline="cgroup.memory=nokmem", release="3.10.0-514.el7.x86_64"), "exposed"),  # ignores it without a word
+    (dict(cmdline="cgroup.memory=nokmem", release="3.10.0-1062.el7.x86_64"), "exposed"),  # not known to honour it
+    (dict(cmdline="cgroup.memory=nokmem", release="3.10.0-1062.el7.x86_64", slabinfo=limited(5)), "protected"),
+    (dict(cmdline="cgroup.memory=nokmem", slabinfo=limited(0)), "active"),  # it is given and does not work
+    (dict(cmdline="cgroup.memory=nokmem", slab=None, slabinfo=limited(5)), "protected"),
+    (dict(cmdline="cgroup.memory=nokmem", slab=None, slabinfo=None), "unknown"),
+    (dict(slabinfo=limited(0)), "active"),
+    (dict(slabinfo=limited(5)), "exposed"),  # off at this moment, but the runtime can switch it on
+    (dict(slab={"entries": 230, "capped": False, "per_cgroup": ["dentry(40:docker)"]}), "active"),
+    (dict(slab={"entries": 230, "capped": False, "per_cgroup": ["dentry(40:%s)" % ID]}), "leaking"),
+    (dict(slab={"entries": 230, "capped": False, "per_cgroup": ["dentry(40:docker)", "dentry(41:docker)"]}), "leaking"),
+    (dict(slab=None, kmem_usage={"/docker": 900000000, "/docker/a": 1000}), "leaking"),
+    (dict(kmem_usage={"/docker": 900000000, "/docker/a": 1000}), "exposed"),  # the names were read, and they decide
+    (dict(logs=[MKDIR % (ID, "cannot allocate memory")]), "failing"),
+    (dict(logs=[MKDIR % (ID, "no space left on device")]), "failing"),
+    (dict(logs=["mkdir: cannot create directory '/sys/fs/cgroup/memory/x': Cannot allocate memory"]), "failing"),
+    (dict(logs=["mkdir /var/lib/docker/overlay2/x: no space left on device"]), "exposed"),
+    (dict(logs=["mkdir /sys/fs/cgroup/pids/docker/x: cannot allocate memory"]), "exposed"),
+    (dict(logs=["inotify_add_watch /sys/fs/cgroup/memory/x: no space left on device"]), "exposed"),
+    (dict(probe={"errno": 12}), "failing"),
+    (dict(probe={"errno": 28}), "failing"),
+    (dict(probe={"errno": 0}), "exposed"),
+    (dict(binaries=SAFE_RUNC), "protected"),
+    (dict(binaries=SAFE_RUNC, slab=None), "unknown"),
+    (dict(binaries=SAFE_RUNC, packages={"kubelet": "1.17.9-0"}), "exposed"),  # it brings its own libcontainer
+    (dict(binaries=SAFE_RUNC, packages={"cri-o": "1.17.4-1.el7"}), "unknown"),
+    (dict(binaries=SAFE_RUNC, processes={"k3s-server": "/usr/local/bin/k3s"}), "unknown"),
+    (NO_RUNTIME, "protected"),
+    (dict(NO_RUNTIME, packages=None), "unknown"),
+    (dict(NO_RUNTIME, processes=None), "unknown"),
+    (dict(container="docker"), "unknown"),
+    (dict(release="4.18.0-553.el8_10.x86_64"), "not_applicable"),
+    (dict(release="6.9.7-1.el7.elrepo.x86_64"), "not_applicable"),
+    (dict(release="5.4.17-2136.el7uek.x86_64"), "not_applicable"),
+    (dict(release="4.14.0-115.el7a.x86_64"), "not_applicable"),
+    (dict(release="3.8.13-118.el7uek.x86_64"), "exposed"),
+    (dict(release="3.10.107-1-tlinux2.x86_64", slab={"entries": 1, "per_cgroup": ["dentry(4:%s)" % ID]}), "leaking"),
+    (dict(release="3.10.0-1160.el7.x86_64.debug"), "exposed"),
+    (dict(release="3.10.0-514.6.2.el7.toa.2.x86_64"), "exposed"),
+    (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"}), "not_applicable"),
+    (dict(cmdline="cgroup_disable=memory"), "not_applicable"),
+    (dict(files={"/proc/cgroups": "memory\t0\t1\t0\n"}), "not_applicable"),
+    (dict(uname=None), "unknown"),
+    (dict(schema=None), "unknown"),
+    (dict(schema=2), "unknown"),
+])  # fmt: skip
+def test_verdict(changes, verdict):
+    facts = _kmem.decide(host(**changes))
+    assert facts["verdict"] == verdict, facts["evidence"]
+    assert facts["evidence"]
+    assert (facts["verdict"] != "unknown") or facts["missing"], "unknown has to name what is missing"
+
+
+@pytest.mark.parametrize("dropped", sorted(host()))
+def test_nothing_read_is_never_protected(dropped):
+    """Without nokmem and with a runtime that leaks, no missing part may turn the verdict into a harmless one."""
+    assert _kmem.decide(host(**{dropped: None}))["verdict"] in ("exposed", "unknown")
+
+
+def test_started_again_containers_leak_under_their_own_name():
+    names = ["dentry(%d:%s)" % (number, ID) for number in range(30, 40)]
+    doc = host(slab={"entries": 300, "capped": False, "per_cgroup": names})
+    doc["memory_cgroups"] = {"live": 3, "capped": False, "names": ["docker", ID]}
+    assert _kmem.decide(doc)["slab"]["leaked"] == 9
+    doc["memory_cgroups"] = {"live": 2, "capped": False, "names": ["docker"]}
+    assert _kmem.decide(doc)["slab"]["leaked"] == 10
+
+
+def test_a_walk_that_was_cut_short_gives_a_lower_bound():
+    doc = host(slab={"entries": 300, "capped": False, "per_cgroup": ["dentry(%d:x%d)" % (n, n) for n in range(100)]})
+    doc["memory_cgroups"] = {"live": 5, "capped": True, "names": []}
+    facts = _kmem.decide(doc)
+    assert (facts["verdict"], facts["slab"]["leaked"], facts["slab"]["capped"]) == ("leaking", 81, True)
+    assert any("At least 81" in sentence for sentence in facts["evidence"])
+
+
+@pytest.mark.parametrize("release, line, build, support", [
+    ("3.10.0-1160.119.1.el7.x86_64", "el7", [1160, 119, 1], "honoured"),
+    ("3.10.0-1062.4.1.el7.x86_64", "el7", [1062, 4, 1], "honoured"),
+    ("3.10.0-1062.4.0.el7.x86_64", "el7", [1062, 4, 0], "unknown"),
+    ("3.10.0-1062.el7.x86_64", "el7", [1062], "unknown"),
+    ("3.10.0-957.el7.x86_64", "el7", [957], "ignored"),
+    ("3.10.0-957.1.3.el7.x86_64", "el7", [957, 1, 3], "unknown"),
+    ("3.10.0-862.44.2.el7.x86_64", "el7", [862, 44, 2], "unknown"),
+    ("3.10.0-862.14.4.el7.x86_64", "el7", [862, 14, 4], "ignored"),
+    ("3.10.0-693.61.1.el7.x86_64", "el7", [693, 61, 1], "unknown"),
+    ("3.10.0-514.6.2.el7.toa.2.x86_64", "el7", [514, 6, 2], "ignored"),
+    ("3.10.0-1160.el7.x86_64.debug", "el7", [1160], "honoured"),
+    ("3.10.0-1127.rt56.1093.el7.x86_64", "el7", [1127], "honoured"),
+    ("3.10.0-1160.el7_9.x86_64", "el7", [1160], "honoured"),
+    ("3.10.0-1160.90.1.vz7.200.7", "older", None, "unknown"),
+    ("3.8.13-118.el7uek.x86_64", "older", None, "unknown"),
+    ("4.14.0-115.el7a.aarch64", "newer", None, "honoured"),
+    ("4.4.249-1.el7.elrepo.x86_64", "newer", None, "ignored"),
+    ("6.9.7-1.el7.elrepo.x86_64", "newer", None, "honoured"),
+    ("", "unknown", None, "unknown"),
+    (None, "unknown", None, "unknown"),
+    ("garbage", "unknown", None, "unknown"),
+])  # fmt: skip
+def test_kernel_release(release, line, build, support):
+    facts = _kmem.kernel_facts(release)
+    assert (facts["line"], facts["build"], facts["nokmem_support"]) == (line, build, support)
+
+
+@pytest.mark.parametrize("name, owner", [
+    ("dentry(17:%s)" % ID, (17, ID)),
+    ("kmalloc-64(0:docker-%s.scope)" % ID, (0, "docker-%s.scope" % ID)),
+    (":at-0000016", None), ("dentry", None), ("dentry(x:y)", None), ("dentry(17)", None), ("dentry(1:a(b))", (1, "a(b)")),
+    ("dentry(5:)", (5, "")),
+])  # fmt: skip
+def test_owner_of_a_cache_name(name, owner):
+    assert _kmem.owner_of(name) == owner
+
+
+def test_recommendation_follows_the_kernel():
+    assert _kmem.decide(host())["recommendation"]["strategy"] == "mitigate"
+    assert _kmem.decide(host(release="3.10.0-514.el7.x86_64"))["recommendation"]["strategy"] == "upgrade"
+    assert _kmem.decide(host(cmdline="cgroup.memory=nokmem"))["recommendation"]["strategy"] == "none"
+    assert _kmem.decide(host(release="5.4.278-1.el7.elrepo.x86_64"))["recommendation"]["strategy"] == "none"
+
+
+def test_deciding_leaves_the_capture_alone():
+    doc = host()
+    before = copy.deepcopy(doc)
+    _kmem.decide(doc)
+    assert doc == before
+
+
+def test_facts_have_the_keys_of_the_contract_also_where_nothing_was_read():
+    keys = {"kernel", "cmdline", "cgroup", "slab", "accounting", "enablers", "symptoms", "verdict", "evidence", "forecast", "recommendation"}
+    for doc in ({}, host(), fixture("3.10.0-1160-leaking")):
+        assert keys <= set(_kmem.decide(doc))
+    assert json.dumps(_kmem.decide({}))
