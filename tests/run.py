@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the project's tests from a bare checkout and ends with one line: "N passed, N failed".
 
@@ -49,7 +48,7 @@ def stage_collection():
 
 def environment():
     """What the tools run with: the locked tools first, a private Ansible home, no shims between."""
-    home = BUILD / "home"
+    home = venv.cache_dir() / "home"
     cache = home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     # ansible-test would download these from a host of its own; pip comes from PyPI like everything else

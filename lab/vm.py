@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A virtual machine of the lab: a throw-away overlay on the base image, reached over SSH.
+
+Everything of one machine is in ``<cache>/vm/<name>/``: overlay, pid file, monitor socket,
+serial log, state.  The base itself is never booted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import cache, image, qemu
+from lab.progress import LabError, output, say
+
+HOST = "127.0.0.1"
+BOOT_SECONDS = 240
+STOP_SECONDS = 60
+MONITOR_SECONDS = 180
+_LAB_APPEND = "/etc/default/grub.d/zz-lab-append.cfg"
+
+
+def ssh_arguments() -> list[str]:
+    """Return the options that every connection to a lab machine needs."""
+    return [
+        "-i", str(image.private_key()), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15",
+        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+    ]  # fmt: skip
+
+
+def names() -> list[str]:
+    """Return the names of all machines that have a state directory."""
+    return sorted(path.name for path in (cache.root() / "vm").glob("*") if path.is_dir())
+
+
+class Vm:
+    """One machine; the object holds no state that is not on the disk."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.directory = cache.root() / "vm" / name
+        self.serial_log = self.directory / "serial.log"
+        self.overlay = self.directory / "overlay.qcow2"
+
+    # -- state -----------------------------------------------------------------
+
+    @property
+    def _state(self) -> dict[str, str | int]:
+        file = self.directory / "state.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    def _note(self, **values: str | int) -> None:
+        (self.directory / "state.json").write_text(json.dumps({**self._state, **values}))
+
+    @property
+    def port(self) -> int:
+        """The port on the loopback address that leads to the guest's SSH."""
+        if "port" not in self._state:
+            raise LabError(f"{self.name} was never started; type: python3 -m lab start {self.name}")
+        return int(self._state["port"])
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of this machine's QEMU, None if it does not run."""
+        file = self.directory / "pid"
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(file.read_text())
+            # a pid may be another process by now
+            if str(self.directory).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        return None
+
+    # -- life ------------------------------------------------------------------
+
+    def start(self, append: str = "", fresh: bool = True, accel: str | None = None) -> float:
+        """Boot and wait for SSH; return the seconds that the (first) boot took.
+
+        A fresh machine gets a new overlay; otherwise it boots as it was left.  APPEND goes into
+        the guest's GRUB configuration, which takes a second boot.
+        """
+        base = image.ensure()
+        if self.pid and not fresh:
+            say(f"{self.name} runs already")
+        else:
+            if fresh:
+                self.destroy()
+            if not self.overlay.exists():
+                self.directory.mkdir(parents=True, exist_ok=True)
+                output(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base), str(self.overlay)])
+            self.boot(self.overlay, accel)
+        took = self.wait_ssh()
+        say(f"{self.name}: SSH after {took:.1f} s")
+        if append and append != self._state.get("append"):
+            self._append(append)
+        return took
+
+    def boot(self, disk: Path, accel: str | None = None, extra: Sequence[str] = ()) -> None:
+        """Start QEMU on DISK; for start() and for provisioning the base image."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        self._note(port=port)
+        qemu.start(self.directory, disk, port, accel or qemu.accel(image.el7_kernel()), list(extra))
+
+    def _append(self, append: str) -> None:
+        say(f"{self.name}: kernel arguments {append!r}, second boot")
+        line = f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {append}"'
+        self.run(f"echo {shlex.quote(line)} > {_LAB_APPEND} && grub2-mkconfig -o /boot/grub2/grub.cfg && sync")
+        self._note(append=append)
+        self.reboot()
+
+    def reboot(self, timeout: float = BOOT_SECONDS) -> float:
+        """Reboot the guest and wait until another boot answers over SSH; return the seconds."""
+        began = time.monotonic()
+        before = self._boot_id()
+        self.run("systemctl reboot", check=False, timeout=30)
+        while time.monotonic() - began < timeout:
+            time.sleep(1)
+            with contextlib.suppress(LabError, subprocess.TimeoutExpired):
+                self.wait_ssh(timeout - (time.monotonic() - began))
+                if self._boot_id() != before:
+                    return time.monotonic() - began
+        raise LabError(f"{self.name} did not come back after {timeout:.0f} s; see {self.serial_log}")
+
+    def _boot_id(self) -> str:
+        return self.run("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+
+    def wait_ssh(self, timeout: float = BOOT_SECONDS) -> float:
+        """Wait until a command runs over SSH; return the seconds."""
+        began = time.monotonic()
+        while (spent := time.monotonic() - began) < timeout:
+            if self.pid is None:
+                raise LabError(f"{self.name}: QEMU has ended; see {self.serial_log}")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                if self._banner() and self.run("true", check=False, timeout=20).returncode == 0:
+                    return time.monotonic() - began
+            time.sleep(0.2)
+        tail = "\n".join(self.serial_log.read_text(errors="replace").splitlines()[-20:])
+        raise LabError(f"{tail}\n{self.name}: no SSH after {spent:.0f} s; the serial log is {self.serial_log}")
+
+    def _banner(self) -> bool:
+        """Tell whether something answers like an SSH server; much cheaper than a client per try."""
+        try:
+            with socket.create_connection((HOST, self.port), timeout=2) as connection:
+                return connection.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """Shut the guest down; if it does not, end QEMU."""
+        if self.pid is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.run("systemctl poweroff", check=False, timeout=30)
+        deadline = time.monotonic() + STOP_SECONDS
+        while self.pid is not None:
+            if time.monotonic() > deadline:
+                say(f"{self.name} did not shut down in {STOP_SECONDS} s")
+                self.kill()
+                return
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """Cut the power."""
+        if (pid := self.pid) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            while self.pid is not None:
+                time.sleep(0.05)
+
+    def destroy(self) -> None:
+        """Cut the power and remove everything of this machine."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # -- use -------------------------------------------------------------------
+
+    def ssh_argv(self, user: str = "root") -> list[str]:
+        """Return the ssh command line that logs in."""
+        return ["ssh", *ssh_arguments(), "-p", str(self.port), f"{user}@{HOST}"]
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        check: bool = True,
+        timeout: float = 120,
+        user: str = "root",
+        stdin: str | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run COMMAND in the guest; a string goes to the guest's shell as it is."""
+        remote = command if isinstance(command, str) else shlex.join(command)
+        argv = [*self.ssh_argv(user), remote]
+        feed = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=timeout, **feed)
+        if check and done.returncode != 0:
+            raise LabError(f"{self.name}: {remote!r} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def snapshot(self, tag: str) -> None:
+        """Save memory and disk under TAG; the machine stands still meanwhile."""
+        qemu.monitor(self.directory, f"savevm {tag}", MONITOR_SECONDS)
+
+    def restore(self, tag: str) -> None:
+        """Go back to the memory and disk saved under TAG."""
+        qemu.monitor(self.directory, f"loadvm {tag}", MONITOR_SECONDS)
+
+    def inventory_vars(self) -> dict[str, str | int]:
+        """Return the variables with which Ansible reaches this machine."""
+        return {
+            "ansible_host": HOST,
+            "ansible_port": self.port,
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(image.private_key()),
+            "ansible_ssh_common_args": "-o IdentitiesOnly=yes -o StrictHostKeyChecking=no"
+            " -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
+            "ansible_python_interpreter": "/usr/bin/python2.7",
+        }

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The reading half, on a tree that stands for a host."""
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import time
+
+import pytest
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _host, _kmem
+
+ID = "3f" * 32
+GONE = "a0" * 32
+MOUNT = "sys/fs/cgroup/memory"
+
+
+def put(root, path, text=""):
+    target = os.path.join(str(root), path)
+    if not os.path.isdir(os.path.dirname(target)):
+        os.makedirs(os.path.dirname(target))
+    with open(target, "wb") as stream:
+        stream.write(text.encode("utf-8"))
+
+
+@pytest.fixture(name="root")
+def fixture_root(tmpdir):
+    put(tmpdir, "proc/cmdline", "root=/dev/sda1 rd.iscsi.password=hunter2 quiet\n")
+    put(tmpdir, "proc/cgroups", "memory\t4\t4\t1\n")
+    put(tmpdir, "proc/mounts", "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n//nas/x /mnt cifs user=bob 0 0\n")
+    put(tmpdir, "proc/uptime", "86400.1 1.0\n")
+    put(tmpdir, "proc/812/comm", "dockerd\n")
+    os.symlink("/usr/bin/dockerd", os.path.join(str(tmpdir), "proc/812/exe"))
+    put(tmpdir, "sys/kernel/slab/:at-0000016/x")
+    for name in ("dentry(5:%s)" % ID, "inode_cache(5:%s)" % ID, "dentry(9:%s)" % GONE):
+        put(tmpdir, "sys/kernel/slab/%s/x" % name)
+    for group, limit in (("docker", 1 << 62), ("docker/" + ID, 67108864), ("system.slice", 1 << 62)):
+        put(tmpdir, "%s/%s/memory.limit_in_bytes" % (MOUNT, group), "%d\n" % limit)
+        put(tmpdir, "%s/%s/memory.kmem.slabinfo" % (MOUNT, group), "slabinfo - version: 2.1\n# name\n" if ID in group else "")
+        put(tmpdir, "%s/%s/memory.kmem.usage_in_bytes" % (MOUNT, group), "5000000\n" if group == "docker" else "1000\n")
+    put(tmpdir, "usr/bin/runc", "\0ELF" + "x" * 3000000 + _marker(2) + "y" * 10)
+    put(tmpdir, "etc/docker/daemon.json", '{"exec-opts": ["native.cgroupdriver=systemd"]}')
+    return str(tmpdir)
+
+
+def _marker(number):
+    return _capture._runc.MARKERS[number][0]
+
+
+def collect(root, **options):
+    doc = {}
+    _capture.collect(doc.__setitem__, root=root, **options)
+    doc["uname"] = {"release": "3.10.0-1127.el7.x86_64", "machine": "x86_64"}  # the rest of the host is this machine's
+    return doc
+
+
+def test_a_leaking_host_is_read_and_judged(root):
+    doc = collect(root)
+    assert doc["slab"] == {"entries": 4, "per_cgroup": ["dentry(9:%s)" % GONE, doc["slab"]["per_cgroup"][1]], "per_cgroup_entries": 3, "capped": False}
+    assert sorted(doc["memory_cgroups"]["names"]) == sorted(["docker", ID, "system.slice"])
+    assert doc["slabinfo"]["/docker/" + ID] == {"errno": 0, "head": "slabinfo - version: 2.1", "limit": 67108864}
+    assert doc["kmem_usage"] == {"/docker": 5000000, "/docker/" + ID: 1000}
+    assert doc["processes"] == {"dockerd": "/usr/bin/dockerd"}
+    assert doc["binaries"]["/usr/bin/runc"]["strings"] == [_marker(2)]
+    doc["logs"] = []
+    facts = _kmem.decide(doc)
+    assert (facts["verdict"], facts["slab"]["leaked"], facts["slab"]["live_owners"]) == ("leaking", 1, 1)
+
+
+def test_the_cgroup_driver_seen_outweighs_the_configured(root):
+    assert collect(root)["docker"]["cgroup_driver"] == "cgroupfs"
+
+
+def test_no_secret_and_no_foreign_mount_is_kept(root):
+    doc = collect(root)
+    assert "hunter2" not in repr(doc) and "bob" not in repr(doc) and "rd.iscsi.password=(hidden)" in doc["files"]["/proc/cmdline"]
+
+
+def test_what_cannot_be_read_is_absent(tmpdir):
+    doc = collect(str(tmpdir.mkdir("empty").mkdir("proc").join("..")))
+    assert "slab" not in doc and "memory_cgroups" not in doc and "/proc/cmdline" in doc["errors"]
+    assert _kmem.decide(doc)["verdict"] == "unknown"
+
+
+def test_the_probe_creates_nothing_that_stays(root):
+    before = sorted(os.listdir(os.path.join(root, MOUNT)))
+    assert collect(root, probe=True)["probe"] == {"errno": 0}
+    assert sorted(os.listdir(os.path.join(root, MOUNT))) == before
+    assert "probe" not in collect(root)
+
+
+def test_a_marker_across_two_blocks_is_found(tmpdir):
+    path = str(tmpdir.join("runc"))
+    with open(path, "wb") as stream:
+        stream.write(b"x" * ((1 << 20) - 20) + _marker(0).encode("ascii"))
+    assert _capture.strings_in(path) == [_marker(0)]
+
+
+def test_only_lines_of_this_boot_count(tmpdir):
+    now = time.time()
+    put(tmpdir, "proc/uptime", "3600.0 1.0\n")
+    lines = ["%s web1 dockerd: %s" % (time.strftime("%b %d %H:%M:%S", time.localtime(then)), what) for then, what in (
+        (now - 86400, "before the boot"), (now - 600, "since the boot"))]  # fmt: skip
+    put(tmpdir, "var/log/messages", "\n".join(lines + ["garbage"]) + "\n")
+    kept = _capture.messages_since_boot(str(tmpdir))
+    assert "since the boot" in kept and "before the boot" not in kept
+
+
+def test_a_child_that_hangs_does_not_take_what_it_said_before_with_it():
+    def produce(emit):
+        emit("first", 1)
+        time.sleep(60)
+
+    start = time.time()
+    items, finished = _host.stream_from_child(produce, 1)
+    assert (items, finished) == ([("first", 1)], False)
+    assert time.time() - start < 5
+
+
+def test_a_child_that_fails_says_so():
+    def produce(emit):
+        emit("first", 1)
+        raise ValueError("odd")
+
+    assert _host.stream_from_child(produce, 5) == ([("first", 1), ("failure", "ValueError: odd")], False)
+
+
+def test_a_child_that_ends_gives_everything():
+    names = ["dentry(%d:%s)" % (number, ID) for number in range(70000)]
+    items, finished = _host.stream_from_child(lambda emit: emit("slab", names), 30)
+    assert finished and items == [("slab", names)]
+
+
+@pytest.mark.parametrize("argv, rc, out, error", [
+    (["/bin/echo", "hello"], 0, "hello\n", False),
+    (["/bin/false"], 1, "", False),
+    (["/no/such/program"], None, "", True),
+    (["/bin/sleep", "20"], None, "", True),
+])  # fmt: skip
+def test_run(argv, rc, out, error):
+    start = time.time()
+    result = _host.run(argv, 1)
+    assert (result["rc"], result["out"], bool(result["error"])) == (rc, out, error)
+    assert time.time() - start < 5
+
+
+def test_run_stops_a_flood():
+    result = _host.run(["/usr/bin/yes"], 5, limit=100000)
+    assert len(result["out"]) == 100000 and result["error"]
+
+
+def test_a_walk_ends_at_its_limit_and_says_so(root):
+    found, capped = _host.directories_below(os.path.join(root, MOUNT), 1, time.time() + 5)
+    assert len(found) == 1 and capped
+    found, capped = _host.directories_below(os.path.join(root, MOUNT), 100, time.time() + 5)
+    assert sorted(found) == ["docker", "docker/" + ID, "system.slice"] and not capped
+
+
+def test_bytes_that_are_not_utf8_come_back_as_they_were():
+    for raw in (b"caf\xc3\xa9", b"caf\xe9", b"plain"):
+        assert _host.encode(_host.decode(raw), like=raw) == raw
