@@ -60,6 +60,7 @@ def require(packages: Iterable[str]) -> None:
 
 
 def as_root(argv: list[str], meant: list[str]) -> list[str]:
+    """Return ARGV such that it runs as root; if that cannot be, tell the user to type MEANT."""
     if os.geteuid() == 0:
         return argv
     if shutil.which("sudo") and subprocess.run(["sudo", "-v"], check=False).returncode == 0:
@@ -106,7 +107,7 @@ class Bullseye:
                 source = f"deb [arch=amd64 signed-by={KEYRING}] {site} {SUITE} main\n"
                 (self.directory / "sources.list").write_text(source)
                 try:
-                    logged(f"package lists of Debian {SUITE}", self._apt("update"), log=log("apt"), env=self._env)
+                    logged(f"package lists of Debian {SUITE}", ["apt-get", "update"], log=log("apt"), env=self._env)
                 except LabError as error:
                     failed.append(str(error))
                     continue
@@ -140,10 +141,6 @@ class Bullseye:
         text = "".join(f'{name} "{value}";\n' for name, value in settings.items())
         (self.directory / "apt.conf").write_text(text)
 
-    @staticmethod
-    def _apt(*arguments: str) -> list[str]:
-        return ["apt-get", *arguments]
-
     def candidates(self, packages: Iterable[str]) -> dict[str, str]:
         """Return the version of each of PACKAGES that the suite offers."""
         found, package = {}, ""
@@ -164,7 +161,7 @@ class Bullseye:
         downloads.mkdir()
         logged(
             f"downloading {len(packages)} packages of Debian {SUITE}: {' '.join(packages)}",
-            self._apt("download", *packages), log=log("apt"), env=self._env, cwd=downloads,
+            ["apt-get", "download", *packages], log=log("apt"), env=self._env, cwd=downloads,
         )  # fmt: skip
         for deb in sorted(downloads.glob("*.deb")):
             logged(f"unpacking {deb.name}", ["dpkg-deb", "-x", str(deb), str(target)], log=log("apt"))

@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("name")
         if name == "start":
-            command.add_argument("--append", default="", metavar="ARGUMENTS", help="more kernel arguments, through GRUB")
+            command.add_argument("--append", default="", metavar="ARGUMENTS", help="more kernel arguments")
             command.add_argument("--fresh", action="store_true", help="forget what the machine had on its disk")
         if name == "ssh":
             command.add_argument("words", nargs="*", metavar="-- COMMAND")

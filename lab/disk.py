@@ -8,6 +8,7 @@ fits the guest's grub-mkconfig, and the host needs no GRUB.
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -16,9 +17,6 @@ from pathlib import Path
 SECTOR = 512
 FIRST_SECTOR = 2048
 SIZE_MIB = 4096
-
-# without the features that GRUB 2.06 or a 5.10 kernel does not know
-_EXT4_FEATURES = "^orphan_file,^metadata_csum_seed,^metadata_csum"
 
 
 def write(root: Path, disk: Path) -> None:
@@ -35,9 +33,11 @@ def write(root: Path, disk: Path) -> None:
         image.truncate(SIZE_MIB << 20)
     subprocess.run(
         ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-L", "el7lab", "-I", "256",
-         "-O", _EXT4_FEATURES, "-E", f"offset={FIRST_SECTOR * SECTOR},lazy_itable_init=1,root_owner=0:0",
+         "-E", f"offset={FIRST_SECTOR * SECTOR},lazy_itable_init=1,root_owner=0:0",
          "-d", str(root), str(disk), f"{sectors // 2}k"],
         check=True,
+        # the guest's defaults: a newer host may turn on features that GRUB 2.06 cannot read
+        env={**os.environ, "MKE2FS_CONFIG": str(root / "etc/mke2fs.conf")},
     )  # fmt: skip
     with open(disk, "r+b") as image:
         image.write(_boot_sector((modules / "boot.img").read_bytes(), sectors))
@@ -47,11 +47,14 @@ def write(root: Path, disk: Path) -> None:
 def _core_image(root: Path, modules: Path, scratch: Path) -> bytes:
     """Return GRUB's core image with the block list that diskboot.img needs to load the rest of it."""
     libraries = ":".join(str(root / d) for d in ("usr/lib/x86_64-linux-gnu", "usr/lib"))
+    # fakeroot's library is the host's and does not load into the guest's older C library
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     subprocess.run(
-        [str(root / "usr/lib/x86_64-linux-gnu/ld-2.31.so"), "--library-path", libraries,
+        [str(root / "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"), "--library-path", libraries,
          str(root / "usr/bin/grub-mkimage"), "-O", "i386-pc", "-d", str(modules), "-p", "(hd0,msdos1)/boot/grub2",
          "-o", str(scratch), "biosdisk", "part_msdos", "ext2", "normal", "serial", "terminal"],
         check=True,
+        env=environment,
     )  # fmt: skip
     core = bytearray(scratch.read_bytes())
     scratch.unlink()

@@ -15,8 +15,8 @@ from pathlib import Path
 from lab import apt, cache, disk, dress, kernel, rootfs, vm
 from lab.progress import LabError, logged, output, say
 
-# After a settled boot about 15 to 20 `docker run --memory` use the ids up.
-ID_MAX = 150
+# A settled boot uses 17 ids, so 19 `docker run --memory` use up the rest.
+ID_MAX = 36
 
 _PROVISION = cache.LAB_DIR / "guest/provision.sh"
 _FIRST_BOOT = (
@@ -71,7 +71,7 @@ def _build(target: Path) -> None:
     log = apt.log("image")
     raw = target.parent / "disk.raw"
     prefix = [] if os.geteuid() == 0 else ["fakeroot", "--"]
-    trees = [str(k / release) for k, source in zip(kernels, kernel.SOURCES) for release in source.releases]
+    trees = [str(built / r) for built, source in zip(kernels, kernel.SOURCES, strict=True) for r in source.releases]
     logged(
         "dressing the userland as EL7 and writing the disk",
         [*prefix, sys.executable, "-m", "lab.dress", "--archive", str(archive), "--work", str(target.parent / "tree"),

@@ -34,7 +34,7 @@ def accel(kernel_image: Path) -> str:
         known = {"boot": boot, "accel": "kvm" if _kvm_boots(kernel_image) else "tcg"}
         note.write_text(json.dumps(known))
         say(f"this machine runs the lab with {known['accel']}")
-    return known["accel"]
+    return str(known["accel"])
 
 
 def _kvm_boots(kernel_image: Path) -> bool:

@@ -52,9 +52,10 @@ def _build(suite: apt.Bullseye, target: Path, final: Path) -> None:
     library = usr / "lib/python2.7"
     (library / "sitecustomize.py").unlink()  # a link to the host's /etc
 
-    objects = [*(usr / _LIBRARIES).glob("*.so*"), *(library / "lib-dynload").glob("*.so"), usr / "bin/python2.7"]
-    objects = [str(path) for path in objects if not path.is_symlink()]
-    logged("pointing python2.7 at its libraries", ["patchelf", "--set-rpath", f"{final}/usr/{_LIBRARIES}", *objects], log=log)
+    files = [*(usr / _LIBRARIES).glob("*.so*"), *(library / "lib-dynload").glob("*.so"), usr / "bin/python2.7"]
+    objects = [str(path) for path in files if not path.is_symlink()]
+    runpath = ["patchelf", "--set-rpath", f"{final}/usr/{_LIBRARIES}", *objects]
+    logged("pointing python2.7 at its libraries", runpath, log=log)
 
     bundled = library / "ensurepip/_bundled"
     shutil.rmtree(library / "ensurepip")
@@ -79,7 +80,8 @@ def _download_wheels(directory: Path, log: Path) -> None:
     logged(
         "downloading pip, setuptools, wheel and virtualenv for Python 2.7",
         [*pip, "download", "--no-deps", "--only-binary", ":all:", "--python-version", "2.7", "--implementation", "py",
-         "--abi", "none", "--platform", "any", "--require-hashes", "-r", str(_HERE / "wheels.txt"), "-d", str(directory)],
+         "--abi", "none", "--platform", "any", "--require-hashes",
+         "-r", str(_HERE / "wheels.txt"), "-d", str(directory)],
         log=log,
         env={"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )  # fmt: skip

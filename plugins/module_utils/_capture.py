@@ -152,7 +152,7 @@ def sample(mount, groups):
     slabinfo = {}
     for group in (containers[: SAMPLES - 4] + others)[:SAMPLES]:
         text, number = _host.probe_text(os.path.join(mount, group, "memory.kmem.slabinfo"), 200)
-        slabinfo["/" + group] = {"errno": number, "head": (text or "").split("\n")[0]}
+        slabinfo["/" + group] = {"errno": number, "head": (text or "").partition("\n")[0]}
         limit = limits[group] if group in limits else whole_number(os.path.join(mount, group, "memory.limit_in_bytes"))
         if limit is not None:
             slabinfo["/" + group]["limit"] = limit

@@ -391,7 +391,8 @@ def say_numbers(facts, say):
         say("The slab list was not read, so leaked groups could not be counted (/sys/kernel/slab).")
     orphaned = sum(accounting["orphaned"].values())
     if orphaned > ORPHANED_NOISE and slab["owners"] != 0:
-        say("%.1f MB of kernel memory belong to no live child of %s (memory.kmem.usage_in_bytes)." % (orphaned / 1e6, ", ".join(sorted(accounting["orphaned"]))))
+        parents = ", ".join(sorted(accounting["orphaned"]))
+        say("%.1f MB of kernel memory belong to no live child of %s (memory.kmem.usage_in_bytes)." % (orphaned / 1e6, parents))
     say(ACCOUNTING[accounting["state"]])
     if cgroup["num_cgroups"] is not None:
         say("%d memory cgroups are live; on this kernel that number never shows a leak (/proc/cgroups)." % cgroup["num_cgroups"])

@@ -1,0 +1,469 @@
+# Copyright: el7ops.kmem contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GRUB 2 as EL7 has it: menu entries of grub.cfg, the shell file /etc/default/grub, the grubby calls for a change.
+
+Pure functions, text in and text out. All offsets count characters. Errors are GrubError: where it is, what is wrong,
+what to do by hand; the caller has written nothing then.
+"""
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import re
+
+from ansible_collections.el7ops.kmem.plugins.module_utils import _cmdline
+
+VARIABLE = "GRUB_CMDLINE_LINUX"
+MARK = "  # added by el7ops.kmem"
+OPAQUE = "\0"    # stands for an expansion such as $(cat x) whose text only the shell knows
+
+_ENTRY = re.compile(r"^[ \t]*(menuentry|submenu)[ \t]+")
+_KERNEL = re.compile(r"^[ \t]*linux(?:16|efi)?[ \t]+(\S+)(.*)$")
+_INITRD = re.compile(r"^[ \t]*initrd(?:16|efi)?[ \t]+(.*?)[ \t\r]*$")
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)")
+_EXPANSION = re.compile(r"\$(?:\{(\w+)\}|(\w+)|[@*#?$!-])")
+_OPENERS = {"if": "fi", "for": "done", "while": "done", "until": "done", "select": "done", "case": "esac", "{": "}"}
+_PREFIXES = ("then", "do", "else", "elif", "!", "if", "while", "until", "{")
+
+
+class GrubError(ValueError):
+    """A file that cannot be understood with certainty."""
+
+
+def line_number(text, offset):
+    """The line, from 1, that an offset is in."""
+    return text.count("\n", 0, offset) + 1
+
+
+# words: quoting is the same in sh and in GRUB script
+
+def _substitution_end(text, here):
+    """The offset after $(...), ${...} or `...` that starts at C(here)."""
+    if text[here] == "`":
+        end = text.find("`", here + 1)
+        while end > 0 and text[end - 1] == "\\":
+            end = text.find("`", end + 1)
+        return end + 1 if end >= 0 else None
+    close, depth, here = {"(": ")", "{": "}"}[text[here + 1]], 0, here + 1
+    opening = text[here]
+    while here < len(text):
+        char = text[here]
+        if char == "\\":
+            here += 1
+        elif char == "'":
+            here = text.find("'", here + 1)
+            if here < 0:
+                return None
+        elif char == '"':
+            here += 1
+            while here < len(text) and text[here] != '"':
+                here += 2 if text[here] == "\\" else 1
+        elif char == opening:
+            depth += 1
+        elif char == close:
+            depth -= 1
+            if not depth:
+                return here + 1
+        here += 1
+    return None
+
+
+def word(text, here):
+    """(characters, end) of the shell word at an offset; a character is (what it means, start, end, quote or "").
+
+    An expansion is one OPAQUE character. Raises GrubError where a quote or a substitution never ends.
+    """
+    chars, quote, opened = [], "", here
+    while here < len(text):
+        char, end = text[here], here + 1
+        if quote == "'":
+            if char == "'":
+                quote = ""
+            else:
+                chars.append((char, here, end, quote))
+        elif char == quote:
+            quote = ""
+        elif char == "\\" and here + 1 < len(text):
+            end = here + 2
+            if text.startswith("\r\n", here + 1):
+                end += 1
+            elif text[here + 1] == "\n":
+                pass
+            elif quote and text[here + 1] not in '"\\$`':
+                end = here + 1
+                chars.append((char, here, end, quote))
+            else:
+                chars.append((text[here + 1], here, end, quote))
+        elif char == "`" or (char == "$" and text[here + 1:here + 2] in ("(", "{")) or (char == "$" and _EXPANSION.match(text, here)):
+            match = _EXPANSION.match(text, here)
+            end = match.end() if match else _substitution_end(text, here)
+            if end is None:
+                raise GrubError("line %d: a command substitution starts that never ends" % line_number(text, here))
+            chars.append((OPAQUE, here, end, quote))
+        elif not quote and char in "\"'":
+            quote, opened = char, here
+        elif not quote and (char in " \t\n;&|<>()" or text.startswith("\r\n", here)):
+            break
+        else:
+            chars.append((char, here, end, quote))
+        here = end
+    if quote:
+        raise GrubError("line %d: a quote (%s) opens that is never closed" % (line_number(text, opened), quote))
+    return chars, here
+
+
+def _meaning(chars):
+    return "".join(char[0] for char in chars)
+
+
+# grub.cfg
+
+def entries(text):
+    """The menu entries with a kernel, in order, of a grub.cfg as grub2-mkconfig and grubby write it.
+
+    Each a dict: title, submenu (titles of the menus around it), index (GRUB's own, "1>2": sub menus and entries without
+    a kernel count), kernel (as written), version (after vmlinuz-, or ""), initrd, args, rescue, line (of the kernel),
+    span (offsets of the arguments in the text).
+    """
+    found, stack, counts, offset = [], [], [0], 0
+    for number, line in enumerate(text.split("\n"), 1):
+        start = _ENTRY.match(line)
+        body = line.strip()
+        if start and "{" in line:
+            chars, end = word(text, offset + start.end())
+            if text[end:offset + len(line)].rstrip()[-1:] != "{":
+                raise GrubError("line %d: an entry that is not laid out as grub2-mkconfig does (text after the brace); put a "
+                                "line break after { and before }" % number)
+            block = {"kind": start.group(1), "title": _meaning(chars), "number": counts[-1], "kernel": None, "initrd": ""}
+            counts[-1] += 1
+            stack.append(block)
+            if block["kind"] == "submenu":
+                counts.append(0)
+        elif body == "}" and stack:
+            block = stack.pop()
+            if block["kind"] == "submenu":
+                counts.pop()
+            elif block["kernel"]:
+                menus = [outer for outer in stack if outer["kind"] == "submenu"]
+                block["kernel"].update(
+                    title=block["title"], initrd=block["initrd"], submenu=[menu["title"] for menu in menus],
+                    index=">".join(str(one["number"]) for one in menus + [block]))
+                found.append(block["kernel"])
+        elif body.endswith("{") and not body.startswith("#"):
+            stack.append({"kind": "other"})
+        elif stack and stack[-1]["kind"] == "menuentry":
+            kernel, initrd = _KERNEL.match(line), _INITRD.match(line)
+            if kernel and not stack[-1]["kernel"]:
+                path = kernel.group(1)
+                stack[-1]["kernel"] = {
+                    "kernel": path, "version": path.partition("vmlinuz-")[2], "rescue": "vmlinuz-0-rescue" in path,
+                    "args": kernel.group(2).strip(), "line": number,
+                    "span": (offset + kernel.start(2), offset + kernel.end(2))}
+            elif initrd and not stack[-1]["initrd"]:
+                stack[-1]["initrd"] = initrd.group(1)
+        offset += len(line) + 1
+    return found
+
+
+def change_entries(text, name, token, state):
+    """The grub.cfg with C(token) of C(name) present or absent in every entry; nothing else is different."""
+    changes = []
+    for entry in entries(text):
+        start, end = entry["span"]
+        args = text[start:end]
+        lead = len(args) - len(args.lstrip())  # the blank after the kernel's path is not the arguments'
+        try:
+            edits = _cmdline.edits(args[lead:], name, token, state, _cmdline.GRUB)
+        except _cmdline.CmdlineError as error:
+            raise GrubError("line %d: %s; join or close it by hand" % (entry["line"], error))
+        for first, last, new in edits:
+            if not lead and first == 0 and new:
+                new = " " + new
+            changes.append((start + lead + first, start + lead + last, new))
+    return _cmdline.apply_edits(text, changes)
+
+
+def wrong_entries(before, after, name, token, state):
+    """What is not as it should be after a change, as sentences; [] where every entry is as wanted and else the same."""
+    if len(before) != len(after):
+        return ["there were %d entries, now there are %d" % (len(before), len(after))]
+    wrong = []
+    for old, new in zip(before, after):
+        for key in ("title", "kernel", "initrd", "index"):
+            if old[key] != new[key]:
+                wrong.append("%s of entry %s was %s, now %s" % (key, old["index"], old[key], new[key]))
+        wrong.extend(_wrong_args(new, name, token, state))
+        if _cmdline.others(old["args"], name, _cmdline.GRUB) != _cmdline.others(new["args"], name, _cmdline.GRUB):
+            wrong.append("other arguments of \"%s\" changed: %s, now %s" % (old["title"], old["args"], new["args"]))
+        lost = set(_cmdline.tokens(old["args"], name, _cmdline.GRUB)) - set([token])
+        if lost != set(_cmdline.tokens(new["args"], name, _cmdline.GRUB)) - set([token]):
+            wrong.append("other values of %s in \"%s\" changed: %s, now %s" % (name, old["title"], old["args"], new["args"]))
+    return wrong
+
+
+def wrong_regeneration(before, after, name, token, state):
+    """The same for a grub.cfg that grub2-mkconfig wrote anew: entries may differ, but no kernel may have lost its own."""
+    have = set(entry["kernel"] for entry in after)
+    wrong = ["no entry boots %s any more" % entry["kernel"] for entry in before if entry["kernel"] not in have]
+    for entry in after:
+        wrong.extend(_wrong_args(entry, name, token, state))
+    return wrong
+
+
+def _wrong_args(entry, name, token, state):
+    has = token in _cmdline.tokens(entry["args"], name, _cmdline.GRUB)
+    if has == (state == "present"):
+        return []
+    return ["\"%s\" %s %s=%s: %s" % (entry["title"], "still has" if has else "does not have", name, token, entry["args"])]
+
+
+def grubby_calls(found, name, token, state):
+    """The options for grubby, a list per call, that make the change; None where grubby cannot make it.
+
+    grubby replaces the value of an argument that is there already and removes by name, so each value is merged here.
+    It splits at blanks whatever the quotes, touches all entries of a kernel alike, takes the first of several
+    occurrences, and appends behind C(--); those cases are not for it.
+    """
+    wanted, changed = {}, []
+    for entry in found:
+        args = entry["args"]
+        after = _cmdline.change(args, name, token, state, _cmdline.GRUB)
+        own = _cmdline.occurrences(args, name, _cmdline.GRUB)
+        naive = [one for one in args.split() if one.split("=")[0] == name]
+        spelled = [args[one[0]:one[1]] for one in own]
+        appendable = own or not set(["--", "#"]) & set(one[:2] if one[:1] == "-" else one[:1] for one in args.split()
+                                                       if one == "--" or one[:1] == "#")
+        merged = [after[one[0]:one[1]] for one in _cmdline.occurrences(after, name, _cmdline.GRUB)]
+        key = grubby_path(entry["kernel"])
+        simple = naive == spelled and len(own) < 2 and appendable
+        result = merged[0] if merged else None
+        if after != args:
+            if not simple:
+                return None
+            changed.append(key)
+        if wanted.setdefault(key, (result, simple)) != (result, simple):
+            wanted[key] = None  # two entries of one kernel need different values
+    if any(wanted[key] is None for key in changed):
+        return None
+    if len(set(wanted.values())) == 1 and None not in wanted.values():
+        return [["--update-kernel=ALL", _grubby_option(name, wanted[changed[0]][0])]] if changed else []
+    return [["--update-kernel=%s" % key, _grubby_option(name, wanted[key][0])] for key in sorted(set(changed), key=changed.index)]
+
+
+def _grubby_option(name, argument):
+    return "--args=%s" % argument if argument else "--remove-args=%s" % name
+
+
+def grubby_path(kernel):
+    """A kernel as grubby wants it named: below /boot also where /boot is a partition and grub.cfg says /vmlinuz."""
+    return kernel if kernel.startswith("/boot/") else "/boot" + kernel
+
+
+def config_path(uefi, links, boot, os_id):
+    """The grub.cfg that this host boots from.
+
+    C(links) maps "bios" and "uefi" to where /etc/grub2.cfg and /etc/grub2-efi.cfg lead, None where there is no link.
+    The firmware decides, never which files exist: a host often has both files and reads one.
+    """
+    if uefi:
+        vendor = {"rhel": "redhat", "ol": "redhat"}.get(os_id, os_id)
+        return links["uefi"] or "%s/efi/EFI/%s/grub.cfg" % (boot, vendor)
+    return links["bios"] or boot + "/grub2/grub.cfg"
+
+
+def stub_target(text):
+    """The path of the file that a config only hands over to, as written with $prefix filled in; None for a real config."""
+    if re.search(r"(?m)^[ \t]*menuentry\b", text):
+        return None
+    match = re.search(r"(?m)^[ \t]*configfile[ \t]+(\S+)", text)
+    if not match:
+        return None
+    prefix = re.findall(r"(?m)^[ \t]*set[ \t]+prefix=(\S+)", text)
+    path = match.group(1).strip("\"'")
+    if prefix:
+        path = re.sub(r"\$\{?prefix\}?", lambda unused: prefix[-1].strip("\"'"), path)
+    return re.sub(r"^\([^)]*\)", "", path)
+
+
+# /etc/default/grub
+
+def _commands(text):
+    """Simple commands of a shell file: (offset, words as word() gives them with their start, plain), in order.
+
+    C(plain) is false inside if, loops, functions and subshells and after && or ||, where nobody knows whether it runs.
+    """
+    stack, words, result, here, conditional = [], [], [], 0, False
+
+    def finish(operator):
+        names = [_meaning(one[1]) for one in words]
+        while names and names[0] in ("fi", "done", "esac", "}") + _PREFIXES:
+            if names[0] in _OPENERS.values():
+                if stack and stack[-1] == names[0]:
+                    stack.pop()
+            elif names[0] in _OPENERS:
+                stack.append(_OPENERS[names[0]])
+            del names[0], words[0]
+        if names and names[0] in _OPENERS:
+            stack.append(_OPENERS[names[0]])
+        elif words:
+            result.append((words[0][0], list(words), not stack and not conditional and operator not in ("|", "&")))
+        del words[:]
+
+    while here < len(text):
+        char = text[here]
+        if char == "\\" and re.match(r"\\\r?\n", text[here:here + 3]):
+            here = text.index("\n", here) + 1
+        elif char in " \t\r":
+            here += 1
+        elif char == "#":
+            here = text.find("\n", here) if "\n" in text[here:] else len(text)
+        elif text.startswith("<<", here):
+            raise GrubError("line %d: a here-document, which this module does not read" % line_number(text, here))
+        elif char in "\n;&|()":
+            operator = text[here:here + 2] if text[here:here + 2] in ("&&", "||", ";;") else char
+            finish(operator)
+            if char == "(":
+                stack.append(")")
+            elif char == ")" and stack and stack[-1] == ")":
+                stack.pop()
+            conditional = operator in ("&&", "||", "|") or (conditional and operator == "\n" and not text[:here].strip())
+            here += len(operator)
+        elif char in "<>":
+            here += 1
+        else:
+            chars, end = word(text, here)
+            words.append((here, chars, end))
+            here = end
+    finish("\n")
+    return result
+
+
+def _chain(text, variable):
+    """(characters of the variable's effective value, where an empty value takes text or None if it is never set, lines).
+
+    Follows V=..., V+=... and V="$V ...": the value is what the last of them leaves. Raises GrubError where that is unsure.
+    """
+    value, slot, lines = [], None, []
+    for offset, words, plain in _commands(text):
+        names = [_meaning(one[1]) for one in words]
+        number = line_number(text, offset)
+        if names[0] == "unset" and variable in names:
+            if not plain:
+                raise GrubError("line %d: %s is unset only on a condition" % (number, variable))
+            value, slot, lines = [], None, []
+        found = [(one, match) for one, match in ((one, _ASSIGNMENT.match(text, one[0])) for one in words)
+                 if match and match.group(1) == variable]
+        if not found:
+            continue
+        if not plain:
+            raise GrubError("line %d: %s is set inside a condition, loop or function; whether it counts is unknown. Set it on a "
+                            "line of its own" % (number, variable))
+        stray = [name for one, name in zip(words, names) if not _ASSIGNMENT.match(text, one[0])]
+        if stray and stray[0] not in ("export", "readonly", "declare", "typeset"):
+            raise GrubError("line %d: the shell takes \"%s\" after the value as a command, and the value is lost. Put the text "
+                            "inside the quotes, or a # before it" % (number, stray[0]))
+        for (start, unused, end), match in found:
+            chars = word(text, match.end())[0]
+            if match.group(2) == "=":
+                kept, value, lines = value, [], []
+            else:
+                kept = []
+            for char in chars:
+                expansion = _EXPANSION.match(text, char[1]) if char[0] == OPAQUE else None
+                if expansion and variable in expansion.groups():
+                    value, kept = value + kept, []
+                else:
+                    value = value + [char]
+            opening = match.end()
+            slot = (opening + 1 if text[opening:opening + 1] in ("'", '"') else opening, text[opening:opening + 1])
+            lines.append(number)
+    return value, slot, lines
+
+
+def _value(text, variable, name):
+    """(effective value as text, its characters, slot, lines); refuses where an expansion may hold the argument itself."""
+    chars, slot, lines = _chain(text, variable)
+    meaning = _meaning(chars)
+    try:
+        spans = _cmdline.split(meaning, _cmdline.GRUB)[0]
+    except _cmdline.CmdlineError:
+        raise GrubError("line %s: a quote inside the value of %s is not closed" % (lines[-1], variable))
+    for start, end in spans:
+        argument = meaning[start:end]
+        key = argument.partition(OPAQUE)[0]
+        if OPAQUE in argument and ("=" not in key or key.lstrip("\"'").startswith(name + "=")):
+            raise GrubError("line %d: %s contains %s, and only the shell knows whether %s is in it. Write the text itself in "
+                            "its place" % (line_number(text, chars[start][1]), variable,
+                                           text[chars[start][1]:chars[end - 1][2]], name))
+    return meaning, chars, slot, lines
+
+
+def _shown(text, meaning, chars):
+    return "".join(text[char[1]:char[2]] if char[0] == OPAQUE else char[0] for char in chars)
+
+
+def change_defaults(text, name, token, state):
+    """/etc/default/grub with C(token) of C(name) present or absent: (new text, [change, ...]).
+
+    A change is a dict: variable, before, after (effective values), line (None for an appended line). The edit goes where
+    the argument lives: GRUB_CMDLINE_LINUX, or GRUB_CMDLINE_LINUX_DEFAULT where only that has it; absent cleans both.
+    The file is shell code that grub2-mkconfig sources: the last assignment counts, and everything else stays as it is.
+    Without any assignment, present appends one, marked so that absent can take the whole line away again.
+    Raises GrubError where the effective value cannot be known.
+    """
+    both = [VARIABLE, VARIABLE + "_DEFAULT"]
+    values = dict((variable, _value(text, variable, name)) for variable in both)
+    has = [variable for variable in both if token in _cmdline.tokens(values[variable][0], name, _cmdline.GRUB)]
+    if state == "absent":
+        targets = has
+    elif has:
+        targets = []
+    else:
+        targets = [variable for variable in both if _cmdline.occurrences(values[variable][0], name, _cmdline.GRUB)][:1] or both[:1]
+    changes, source = [], []
+    for variable in targets:
+        meaning, chars, slot, lines = values[variable]
+        edits = _cmdline.edits(meaning, name, token, state, _cmdline.GRUB)
+        if slot is None:
+            break
+        for start, end, new in edits:
+            source.extend(_to_source(chars, slot, start, end, new))
+        line = line_number(text, source[-1][0]) if source else lines[-1]
+        changes.append({"variable": variable, "before": _shown(text, meaning, chars), "line": line})
+    if targets and not changes:
+        changes = [{"variable": VARIABLE, "before": None, "line": None}]
+        new_text = _append_line(text, "%s=\"%s=%s\"%s" % (VARIABLE, name, token, MARK))
+    else:
+        new_text = _cmdline.apply_edits(text, sorted(source))
+        if state == "absent":
+            new_text = re.sub(r"(?:^|\r?\n)%s=\"\"%s$|^%s=\"\"%s\r?\n" % ((VARIABLE, MARK) * 2), "", new_text, flags=re.M) \
+                if MARK in text else new_text
+    for change in changes:
+        meaning, chars = _value(new_text, change["variable"], name)[:2]
+        change["after"] = _shown(new_text, meaning, chars)
+        if (token in _cmdline.tokens(meaning, name, _cmdline.GRUB)) != (state == "present"):
+            raise GrubError("line %s: the edit of %s did not have the effect it should; edit the file by hand"
+                            % (change["line"], change["variable"]))
+    return new_text, changes
+
+
+def _to_source(chars, slot, start, end, new):
+    """An edit of the value as edits of the file: cuts character by character, and one insertion in the right quotes."""
+    cuts = [(char[1], char[2], "") for char in chars[start:end]]
+    if not new:
+        return cuts
+    if start:
+        place, quote = chars[start - 1][2], chars[start - 1][3]
+    elif chars:
+        place, quote = chars[0][1], chars[0][3]
+    else:
+        place, quote = slot
+    return cuts + [(place, place, new if quote in ("'", '"') else new.replace(" ", "\\ "))]
+
+
+def _append_line(text, line):
+    end = "\r\n" if "\r\n" in text else "\n"
+    if not text or text.endswith("\n"):
+        return text + line + end
+    return text + end + line
