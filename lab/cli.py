@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from lab import __doc__ as stand_in
-from lab import image, python27
+from lab import demo, image, python27
 from lab.progress import LabError, say
 from lab.vm import Vm, names
 
@@ -22,6 +22,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("build", help="build whatever is missing of kernels, userland and base image")
     commands.add_parser("python27", help="print the path of a CPython 2.7, brought first where it is missing")
     commands.add_parser("status", help="list the machines")
+    shown = commands.add_parser("demo", help="run the main job: a host that fails is diagnosed, cured and proved cured")
+    shown.add_argument("--keep", action="store_true", help="leave the machine running at the end, for a look around")
     for name, text in (
         ("start", "boot a machine and wait for SSH"),
         ("stop", "shut a machine down"),
@@ -80,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(python27.ensure())
         elif asked.command == "status":
             _status()
+        elif asked.command == "demo":
+            demo.run(keep=asked.keep)
         else:
             return _on_machine(asked)
     except LabError as error:

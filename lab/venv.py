@@ -41,5 +41,28 @@ def ensure():
     return home / "bin"
 
 
+def environment(collections):
+    """What Ansible runs with: the locked tools first, a private Ansible home, nothing from the user's own set-up."""
+    home = cache_dir() / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "ansible.cfg").touch()
+    keep = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "EL7OPS_", "CI"))}
+    return dict(
+        keep,
+        EL7OPS_CACHE=str(cache_dir()),
+        PATH=os.pathsep.join([str(ensure()), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]),
+        HOME=str(home),
+        LANG="C.UTF-8",
+        LC_ALL="C.UTF-8",
+        ANSIBLE_COLLECTIONS_PATH=str(collections),
+        ANSIBLE_HOME=str(home / ".ansible"),
+        ANSIBLE_CONFIG=str(home / "ansible.cfg"),
+        ANSIBLE_NOCOLOR="1",
+        ANSIBLE_PIPELINING="1",
+        ANSIBLE_HOST_KEY_CHECKING="0",
+        ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
+    )
+
+
 if __name__ == "__main__":
     print(ensure())

@@ -47,21 +47,15 @@ def stage_collection():
 
 
 def environment():
-    """What the tools run with: the locked tools first, a private Ansible home, no shims between."""
-    home = venv.cache_dir() / "home"
-    cache = home / ".ansible" / "test" / "cache"
+    """What the tools run with; what ansible-test would download from a host of its own is laid ready."""
+    env = venv.environment(COLLECTIONS)
+    cache = pathlib.Path(env["ANSIBLE_HOME"]) / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    # ansible-test would download these from a host of its own; pip comes from PyPI like everything else
     for version in ("20_3_4", "23_1_2"):
         shutil.copy2(REPO / "tests" / "get_pip.py", cache / f"get_pip_{version}.py")
-    tools = venv.ensure()
-    path = [str(python27.ensure().parent), str(tools), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
-    keep = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "EL7OPS_", "XDG_", "CI"))}
-    keep.setdefault("EL7OPS_CACHE", str(venv.cache_dir()))
-    return dict(
-        keep, PATH=os.pathsep.join(path), HOME=str(home), LANG="en_US.UTF-8",
-        ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS), ANSIBLE_HOME=str(home / ".ansible"), ANSIBLE_NOCOLOR="1",
-    )  # fmt: skip
+    env["PATH"] = os.pathsep.join([str(python27.ensure().parent), env["PATH"]])
+    # its tests of text want this very locale, and go on with a warning where it is missing
+    return dict(env, LANG="en_US.UTF-8", LC_ALL="en_US.UTF-8")
 
 
 def command(argv, log, cwd=STAGED, env=None):

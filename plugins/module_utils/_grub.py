@@ -16,6 +16,7 @@ from ansible_collections.el7ops.kmem.plugins.module_utils import _cmdline
 
 VARIABLE = "GRUB_CMDLINE_LINUX"
 MARK = "  # added by el7ops.kmem"
+ENDED = ", and the end of the line above"  # so that taking it away gives a file without one at its end again
 OPAQUE = "\0"    # stands for an expansion such as $(cat x) whose text only the shell knows
 
 _ENTRY = re.compile(r"^[ \t]*(menuentry|submenu)[ \t]+")
@@ -24,6 +25,7 @@ _INITRD = re.compile(r"^[ \t]*initrd(?:16|efi)?[ \t]+(.*?)[ \t\r]*$")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)")
 _EXPANSION = re.compile(r"\$(?:\{(\w+)\}|(\w+)|[@*#?$!-])")
 _OPENERS = {"if": "fi", "for": "done", "while": "done", "until": "done", "select": "done", "case": "esac", "{": "}"}
+_EXPORTS = ("export", "readonly", "declare", "typeset")
 _PREFIXES = ("then", "do", "else", "elif", "!", "if", "while", "until", "{")
 
 
@@ -124,7 +126,7 @@ def entries(text):
 
     Each a dict: title, submenu (titles of the menus around it), index (GRUB's own, "1>2": sub menus and entries without
     a kernel count), kernel (as written), version (after vmlinuz-, or ""), initrd, args, rescue, line (of the kernel),
-    span (offsets of the arguments in the text).
+    span (offsets in the text of the kernel's path and its arguments). Raises GrubError for a file that ends half-way.
     """
     found, stack, counts, offset = [], [], [0], 0
     for number, line in enumerate(text.split("\n"), 1):
@@ -135,7 +137,8 @@ def entries(text):
             if text[end:offset + len(line)].rstrip()[-1:] != "{":
                 raise GrubError("line %d: an entry that is not laid out as grub2-mkconfig does (text after the brace); put a "
                                 "line break after { and before }" % number)
-            block = {"kind": start.group(1), "title": _meaning(chars), "number": counts[-1], "kernel": None, "initrd": ""}
+            block = {"kind": start.group(1), "title": _meaning(chars), "number": counts[-1], "kernel": None, "initrd": "",
+                     "line": number}
             counts[-1] += 1
             stack.append(block)
             if block["kind"] == "submenu":
@@ -144,14 +147,14 @@ def entries(text):
             block = stack.pop()
             if block["kind"] == "submenu":
                 counts.pop()
-            elif block["kernel"]:
+            elif block.get("kernel"):
                 menus = [outer for outer in stack if outer["kind"] == "submenu"]
                 block["kernel"].update(
                     title=block["title"], initrd=block["initrd"], submenu=[menu["title"] for menu in menus],
                     index=">".join(str(one["number"]) for one in menus + [block]))
                 found.append(block["kernel"])
         elif body.endswith("{") and not body.startswith("#"):
-            stack.append({"kind": "other"})
+            stack.append({"kind": "other", "line": number})
         elif stack and stack[-1]["kind"] == "menuentry":
             kernel, initrd = _KERNEL.match(line), _INITRD.match(line)
             if kernel and not stack[-1]["kernel"]:
@@ -159,10 +162,12 @@ def entries(text):
                 stack[-1]["kernel"] = {
                     "kernel": path, "version": path.partition("vmlinuz-")[2], "rescue": "vmlinuz-0-rescue" in path,
                     "args": kernel.group(2).strip(), "line": number,
-                    "span": (offset + kernel.start(2), offset + kernel.end(2))}
+                    "span": (offset + kernel.start(1), offset + kernel.end(2))}
             elif initrd and not stack[-1]["initrd"]:
                 stack[-1]["initrd"] = initrd.group(1)
         offset += len(line) + 1
+    if stack:
+        raise GrubError("line %d: a { opens that is never closed; the file may be cut off" % stack[-1]["line"])
     return found
 
 
@@ -171,16 +176,11 @@ def change_entries(text, name, token, state):
     changes = []
     for entry in entries(text):
         start, end = entry["span"]
-        args = text[start:end]
-        lead = len(args) - len(args.lstrip())  # the blank after the kernel's path is not the arguments'
         try:
-            edits = _cmdline.edits(args[lead:], name, token, state, _cmdline.GRUB)
+            edits = _cmdline.edits(text[start:end], name, token, state, _cmdline.GRUB)
         except _cmdline.CmdlineError as error:
-            raise GrubError("line %d: %s; join or close it by hand" % (entry["line"], error))
-        for first, last, new in edits:
-            if not lead and first == 0 and new:
-                new = " " + new
-            changes.append((start + lead + first, start + lead + last, new))
+            raise GrubError("line %d: %s. Close it, or join the lines, by hand" % (entry["line"], error))
+        changes.extend((start + first, start + last, new) for first, last, new in edits)
     return _cmdline.apply_edits(text, changes)
 
 
@@ -227,28 +227,30 @@ def grubby_calls(found, name, token, state):
     """
     wanted, changed = {}, []
     for entry in found:
-        args = entry["args"]
+        args, key = entry["args"], grubby_path(entry["kernel"])
         after = _cmdline.change(args, name, token, state, _cmdline.GRUB)
-        own = _cmdline.occurrences(args, name, _cmdline.GRUB)
-        naive = [one for one in args.split() if one.split("=")[0] == name]
-        spelled = [args[one[0]:one[1]] for one in own]
-        appendable = own or not set(["--", "#"]) & set(one[:2] if one[:1] == "-" else one[:1] for one in args.split()
-                                                       if one == "--" or one[:1] == "#")
-        merged = [after[one[0]:one[1]] for one in _cmdline.occurrences(after, name, _cmdline.GRUB)]
-        key = grubby_path(entry["kernel"])
-        simple = naive == spelled and len(own) < 2 and appendable
-        result = merged[0] if merged else None
+        own = [after[one[0]:one[1]] for one in _cmdline.occurrences(after, name, _cmdline.GRUB)]
+        result = own[0] if own else None
         if after != args:
-            if not simple:
+            if not _grubby_can(args, name):
                 return None
             changed.append(key)
-        if wanted.setdefault(key, (result, simple)) != (result, simple):
-            wanted[key] = None  # two entries of one kernel need different values
-    if any(wanted[key] is None for key in changed):
+        if len(own) > 1 or wanted.setdefault(key, result) != result:
+            wanted[key] = False  # no single value is right for all entries of this kernel
+    if any(wanted[key] is False for key in changed):
         return None
-    if len(set(wanted.values())) == 1 and None not in wanted.values():
-        return [["--update-kernel=ALL", _grubby_option(name, wanted[changed[0]][0])]] if changed else []
-    return [["--update-kernel=%s" % key, _grubby_option(name, wanted[key][0])] for key in sorted(set(changed), key=changed.index)]
+    if changed and len(set(wanted.values())) == 1:
+        return [["--update-kernel=ALL", _grubby_option(name, wanted[changed[0]])]]
+    return [["--update-kernel=" + key, _grubby_option(name, wanted[key])] for key in sorted(set(changed), key=changed.index)]
+
+
+def _grubby_can(args, name):
+    own = [args[one[0]:one[1]] for one in _cmdline.occurrences(args, name, _cmdline.GRUB)]
+    if [one for one in args.split() if one.split("=")[0] == name] != own or len(own) > 1:
+        return False
+    if own:
+        return not set("\"'\\") & set(own[0])
+    return _cmdline.split(args, _cmdline.GRUB)[1] == len(args)
 
 
 def _grubby_option(name, argument):
@@ -289,7 +291,7 @@ def stub_target(text):
 # /etc/default/grub
 
 def _commands(text):
-    """Simple commands of a shell file: (offset, words as word() gives them with their start, plain), in order.
+    """Simple commands of a shell file: (offset, words, plain), in order; a word is (start, characters, end) of word().
 
     C(plain) is false inside if, loops, functions and subshells and after && or ||, where nobody knows whether it runs.
     """
@@ -297,15 +299,14 @@ def _commands(text):
 
     def finish(operator):
         names = [_meaning(one[1]) for one in words]
-        while names and names[0] in ("fi", "done", "esac", "}") + _PREFIXES:
-            if names[0] in _OPENERS.values():
-                if stack and stack[-1] == names[0]:
-                    stack.pop()
-            elif names[0] in _OPENERS:
+        while names and (names[0] in _PREFIXES or names[0] in _OPENERS.values()):
+            if names[0] in _OPENERS:
                 stack.append(_OPENERS[names[0]])
+            elif stack and stack[-1] == names[0]:
+                stack.pop()
             del names[0], words[0]
-        if names and names[0] in _OPENERS:
-            stack.append(_OPENERS[names[0]])
+        if names and (names[0] in _OPENERS or names[-1] == "{"):
+            stack.append(_OPENERS.get(names[0], "}"))
         elif words:
             result.append((words[0][0], list(words), not stack and not conditional and operator not in ("|", "&")))
         del words[:]
@@ -322,15 +323,17 @@ def _commands(text):
             raise GrubError("line %d: a here-document, which this module does not read" % line_number(text, here))
         elif char in "\n;&|()":
             operator = text[here:here + 2] if text[here:here + 2] in ("&&", "||", ";;") else char
+            conditional = conditional and (bool(words) or operator == "\n")
+            pending = conditional and not words
             finish(operator)
             if char == "(":
                 stack.append(")")
             elif char == ")" and stack and stack[-1] == ")":
                 stack.pop()
-            conditional = operator in ("&&", "||", "|") or (conditional and operator == "\n" and not text[:here].strip())
+            conditional = pending or operator in ("&&", "||", "|")
             here += len(operator)
         elif char in "<>":
-            here += 1
+            here += 2 if text[here + 1:here + 2] == "&" else 1
         else:
             chars, end = word(text, here)
             words.append((here, chars, end))
@@ -339,7 +342,7 @@ def _commands(text):
     return result
 
 
-def _chain(text, variable):
+def chain(text, variable):
     """(characters of the variable's effective value, where an empty value takes text or None if it is never set, lines).
 
     Follows V=..., V+=... and V="$V ...": the value is what the last of them leaves. Raises GrubError where that is unsure.
@@ -352,18 +355,18 @@ def _chain(text, variable):
             if not plain:
                 raise GrubError("line %d: %s is unset only on a condition" % (number, variable))
             value, slot, lines = [], None, []
-        found = [(one, match) for one, match in ((one, _ASSIGNMENT.match(text, one[0])) for one in words)
-                 if match and match.group(1) == variable]
-        if not found:
+        targets = [_ASSIGNMENT.match(text, one[0]) for one in words]
+        found = [match for match in targets if match and match.group(1) == variable]
+        if not found or (not targets[0] and names[0] not in _EXPORTS):
             continue
         if not plain:
             raise GrubError("line %d: %s is set inside a condition, loop or function; whether it counts is unknown. Set it on a "
                             "line of its own" % (number, variable))
-        stray = [name for one, name in zip(words, names) if not _ASSIGNMENT.match(text, one[0])]
-        if stray and stray[0] not in ("export", "readonly", "declare", "typeset"):
+        stray = [one for one, match in zip(names, targets) if not match]
+        if targets[0] and stray:
             raise GrubError("line %d: the shell takes \"%s\" after the value as a command, and the value is lost. Put the text "
                             "inside the quotes, or a # before it" % (number, stray[0]))
-        for (start, unused, end), match in found:
+        for match in found:
             chars = word(text, match.end())[0]
             if match.group(2) == "=":
                 kept, value, lines = value, [], []
@@ -381,25 +384,29 @@ def _chain(text, variable):
     return value, slot, lines
 
 
-def _value(text, variable, name):
-    """(effective value as text, its characters, slot, lines); refuses where an expansion may hold the argument itself."""
-    chars, slot, lines = _chain(text, variable)
+def _value(text, variable):
+    """(effective value as text, its characters, slot, lines)."""
+    chars, slot, lines = chain(text, variable)
     meaning = _meaning(chars)
     try:
-        spans = _cmdline.split(meaning, _cmdline.GRUB)[0]
+        _cmdline.split(meaning, _cmdline.GRUB)
     except _cmdline.CmdlineError:
         raise GrubError("line %s: a quote inside the value of %s is not closed" % (lines[-1], variable))
-    for start, end in spans:
-        argument = meaning[start:end]
-        key = argument.partition(OPAQUE)[0]
-        if OPAQUE in argument and ("=" not in key or key.lstrip("\"'").startswith(name + "=")):
-            raise GrubError("line %d: %s contains %s, and only the shell knows whether %s is in it. Write the text itself in "
-                            "its place" % (line_number(text, chars[start][1]), variable,
-                                           text[chars[start][1]:chars[end - 1][2]], name))
     return meaning, chars, slot, lines
 
 
-def _shown(text, meaning, chars):
+def _refuse_unknown(text, variable, name, value):
+    """Raises GrubError where an expansion may hold the argument; crashkernel=$SIZE cannot."""
+    meaning, chars = value[:2]
+    for start, end in _cmdline.split(meaning, _cmdline.GRUB)[0]:
+        argument = meaning[start:end]
+        key = argument.partition(OPAQUE)[0].lstrip("\"'")
+        if OPAQUE in argument and ("=" not in key or key.startswith(name + "=")):
+            raise GrubError("line %d: %s contains %s, and only the shell knows whether %s is in it. Write its text in its place"
+                            % (line_number(text, chars[start][1]), variable, text[chars[start][1]:chars[end - 1][2]], name))
+
+
+def _shown(text, chars):
     return "".join(text[char[1]:char[2]] if char[0] == OPAQUE else char[0] for char in chars)
 
 
@@ -413,8 +420,11 @@ def change_defaults(text, name, token, state):
     Raises GrubError where the effective value cannot be known.
     """
     both = [VARIABLE, VARIABLE + "_DEFAULT"]
-    values = dict((variable, _value(text, variable, name)) for variable in both)
+    values = dict((variable, _value(text, variable)) for variable in both)
     has = [variable for variable in both if token in _cmdline.tokens(values[variable][0], name, _cmdline.GRUB)]
+    if state == "absent" or not has:
+        for variable in both:
+            _refuse_unknown(text, variable, name, values[variable])
     if state == "absent":
         targets = has
     elif has:
@@ -430,18 +440,17 @@ def change_defaults(text, name, token, state):
         for start, end, new in edits:
             source.extend(_to_source(chars, slot, start, end, new))
         line = line_number(text, source[-1][0]) if source else lines[-1]
-        changes.append({"variable": variable, "before": _shown(text, meaning, chars), "line": line})
+        changes.append({"variable": variable, "before": _shown(text, chars), "line": line})
     if targets and not changes:
         changes = [{"variable": VARIABLE, "before": None, "line": None}]
         new_text = _append_line(text, "%s=\"%s=%s\"%s" % (VARIABLE, name, token, MARK))
     else:
         new_text = _cmdline.apply_edits(text, sorted(source))
         if state == "absent":
-            new_text = re.sub(r"(?:^|\r?\n)%s=\"\"%s$|^%s=\"\"%s\r?\n" % ((VARIABLE, MARK) * 2), "", new_text, flags=re.M) \
-                if MARK in text else new_text
+            new_text = _drop_appended(new_text)
     for change in changes:
-        meaning, chars = _value(new_text, change["variable"], name)[:2]
-        change["after"] = _shown(new_text, meaning, chars)
+        meaning, chars = _value(new_text, change["variable"])[:2]
+        change["after"] = _shown(new_text, chars)
         if (token in _cmdline.tokens(meaning, name, _cmdline.GRUB)) != (state == "present"):
             raise GrubError("line %s: the edit of %s did not have the effect it should; edit the file by hand"
                             % (change["line"], change["variable"]))
@@ -466,4 +475,12 @@ def _append_line(text, line):
     end = "\r\n" if "\r\n" in text else "\n"
     if not text or text.endswith("\n"):
         return text + line + end
-    return text + end + line
+    return text + end + line + ENDED + end
+
+
+def _drop_appended(text):
+    match = re.search("(?m)^%s=\"\"%s(%s)?(\r?\n|\\Z)" % (VARIABLE, MARK, ENDED), text)
+    if not match:
+        return text
+    before = text[:match.start()]
+    return (re.sub("\r?\n\\Z", "", before) if match.group(1) else before) + text[match.end():]

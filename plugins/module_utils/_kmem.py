@@ -272,7 +272,8 @@ def symptom_facts(doc):
     for name, pattern in SIGNATURES:
         hits = [line for line in lines if pattern.search(line)]
         if hits:
-            facts["signatures"].append({"id": name, "count": len(hits), "last": line_time(hits[-1]), "sample": hits[-1][:400]})
+            sample = pattern.search(hits[-1]).group(0)
+            facts["signatures"].append({"id": name, "count": len(hits), "last": line_time(hits[-1]), "sample": sample[:300]})
     facts["look_alikes"] = len([line for line in lines if LOOKS_ALIKE.search(line)])
     facts["mkdir_failed"] = sum(item["count"] for item in facts["signatures"] if item["id"] == "mkdir_failed")
     return facts
@@ -353,7 +354,7 @@ def judge(facts, doc):
     if symptoms["mkdir_failed"]:
         item = [item for item in symptoms["signatures"] if item["id"] == "mkdir_failed"][0]
         when = ", last at %s" % item["last"] if item["last"] else ""
-        say("Creating a memory cgroup failed %d times since the boot%s: %s (logs)." % (item["count"], when, item["sample"]))
+        say("Creating a memory cgroup failed %d times since the boot%s: \"%s\" (journal)." % (item["count"], when, item["sample"]))
         verdict = "failing"
     if verdict:
         return verdict, evidence

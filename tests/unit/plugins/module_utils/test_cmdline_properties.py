@@ -1,102 +1,154 @@
+# Copyright: el7ops.kmem contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Properties of the merge that hold for every command line and every file: idempotent, reversible, nothing else touched."""
+"""For any arguments and any /etc/default/grub: idempotent, reversible, nothing else touched."""
 from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import os
+import subprocess
+import tempfile
+
 import pytest
 
-hypothesis = pytest.importorskip("hypothesis")
+hypothesis = pytest.importorskip("hypothesis")  # there is none for Python 2.7
+from hypothesis import strategies as st  # noqa: E402
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _cmdline, _defaults, _grub  # noqa: E402
-from hypothesis import assume, given, settings, strategies  # noqa: E402
+from ansible_collections.el7ops.kmem.plugins.module_utils import _cmdline, _grub  # noqa: E402
 
 NAME, TOKEN = "cgroup.memory", "nokmem"
-WORD = strategies.text("abcxyz019._-/:", min_size=1, max_size=8).filter(lambda word: word.strip("-"))
-VALUES = strategies.lists(strategies.sampled_from(["nosocket", "nokmem", "nobpf", "nokmemx"]), min_size=1, max_size=3).map(",".join)
-ARGUMENT = (
-    WORD
-    | strategies.tuples(WORD, WORD).map("=".join)
-    | VALUES.map(lambda value: "cgroup.memory=" + value)
-    | strategies.sampled_from(["cgroup_memory=1", "xcgroup.memory=nokmem", "cgroup.memory.x=nokmem", 'dyndbg="file a +p"', "--"])
-)
-LINE = strategies.lists(ARGUMENT, max_size=8).flatmap(
-    lambda words: strategies.lists(strategies.sampled_from([" ", "  "]), min_size=len(words) + 1, max_size=len(words) + 1).map(
-        lambda gaps: "".join(gap + word for gap, word in zip(gaps[1:], words)).strip()
-    )
-)
-STATE = strategies.sampled_from(["present", "absent"])
+COMMON = hypothesis.settings(max_examples=300, deadline=None, database=None,
+                             suppress_health_check=[hypothesis.HealthCheck.too_slow])
+VALUES = st.lists(st.sampled_from(["nosocket", "nokmem", "nokmemX", "xnokmem", ""]), max_size=4).map(",".join)
+OWN = st.one_of(VALUES.map(lambda value: NAME + "=" + value), VALUES.map(lambda value: NAME + '="' + value + '"'),
+                VALUES.map(lambda value: '"' + NAME + "=" + value + '"'))
+FOREIGN = st.one_of(
+    st.sampled_from(["quiet", "ro", "rhgb", "--", "cgroup_memory=1", "xcgroup.memory=nokmem", "cgroup.memory.foo=1", "a=b,c",
+                     "root=UUID=1-2", 'dyndbg="file foo +p"', 'x="cgroup.memory=nokmem y"', "crashkernel=auto", "-", "---"]),
+    st.text("abz019.,_=-/:+", min_size=1, max_size=8).filter(lambda text: text.partition("=")[0] != NAME))
+BLANKS = st.sampled_from([" ", " ", " ", "  ", "\t", " \t "])
 
 
-@settings(max_examples=500, deadline=None)
-@given(LINE, STATE)
-def test_idempotent_and_nothing_else_touched(line, state):
-    once = _cmdline.change(line, NAME, TOKEN, state)
-    assert _cmdline.change(once, NAME, TOKEN, state) == once
-    assert (TOKEN in _cmdline.tokens(once, NAME)) == (state == "present")
-    assert _cmdline.others(once, NAME) == _cmdline.others(line, NAME)
-    rest = [token for token in _cmdline.tokens(line, NAME) if token != TOKEN]
-    assert [token for token in _cmdline.tokens(once, NAME) if token != TOKEN] == rest
+@st.composite
+def arguments(draw, own=True):
+    parts = draw(st.lists(st.one_of(FOREIGN, OWN) if own else FOREIGN, max_size=7))
+    text = draw(st.sampled_from(["", "", " ", "\t "]))
+    for part in parts:
+        text += part + draw(BLANKS)
+    return text if draw(st.booleans()) else text.rstrip()
 
 
-@settings(max_examples=500, deadline=None)
-@given(LINE)
-def test_reversible(line):
-    assume(TOKEN not in _cmdline.tokens(line, NAME))
-    assert _cmdline.change(_cmdline.change(line, NAME, TOKEN, "present"), NAME, TOKEN, "absent") == line
+def foreign_text(text, quotes=_cmdline.KERNEL):
+    return _cmdline.others(text, NAME, quotes)
 
 
-@settings(max_examples=500, deadline=None)
-@given(LINE.filter(lambda line: '"' not in line), strategies.sampled_from(['"%s"', "'%s'"]), strategies.sampled_from(["\n", "\r\n"]), strategies.sampled_from(["", " # x"]))
-def test_a_file_is_changed_in_that_value_alone(line, quotes, end, comment):
-    text = end.join(["GRUB_TIMEOUT=5", "GRUB_CMDLINE_LINUX=" + quotes % line + comment, "GRUB_DISABLE_RECOVERY=true", ""])
-    added = _defaults.change(text, NAME, TOKEN, "present")
-    assert added == text.replace(quotes % line, quotes % _cmdline.change(line, NAME, TOKEN, "present"), 1) or not line
-    assert _defaults.change(added, NAME, TOKEN, "present") == added
-    if TOKEN not in _cmdline.tokens(line, NAME):
-        assert _defaults.change(added, NAME, TOKEN, "absent") == text
+@COMMON
+@hypothesis.given(arguments(), st.sampled_from([_cmdline.KERNEL, _cmdline.GRUB]), st.sampled_from(["present", "absent"]))
+def test_arguments_idempotent_and_nothing_else_touched(text, quotes, state):
+    after = _cmdline.change(text, NAME, TOKEN, state, quotes)
+    assert (TOKEN in _cmdline.tokens(after, NAME, quotes)) == (state == "present")
+    assert _cmdline.change(after, NAME, TOKEN, state, quotes) == after
+    assert _cmdline.others(after, NAME, quotes) == _cmdline.others(text, NAME, quotes)
+    other = [token for token in _cmdline.tokens(text, NAME, quotes) if token != TOKEN]
+    assert [token for token in _cmdline.tokens(after, NAME, quotes) if token != TOKEN] == other
 
 
-@settings(max_examples=500, deadline=None)
-@given(strategies.text('GRUB_CMDLINE_LINUX="\'$(){}\\ \n#;=+acgroup.memory', max_size=60), STATE)
-def test_an_odd_file_is_edited_right_or_refused(text, state):
+@COMMON
+@hypothesis.given(arguments(), st.sampled_from([_cmdline.KERNEL, _cmdline.GRUB]))
+def test_arguments_reversible(text, quotes):
+    hypothesis.assume(TOKEN not in _cmdline.tokens(text, NAME, quotes))
+    hypothesis.assume(all(one[2] != one[3] for one in _cmdline.occurrences(text, NAME, quotes)))
+    added = _cmdline.change(text, NAME, TOKEN, "present", quotes)
+    assert _cmdline.change(added, NAME, TOKEN, "absent", quotes) == text
+
+
+def quoted(draw, text):
+    """The text as the value of an assignment, in one of the spellings people have."""
+    style = draw(st.sampled_from(["double", "double", "single", "bare", "mixed"]))
+    if style == "single":
+        return "'" + text + "'"
+    if style == "bare":
+        return "".join("\\" + char if char in " \t\"'" else char for char in text)
+    if style == "mixed" and len(text) > 1:
+        cut = draw(st.integers(1, len(text) - 1))
+        return "'" + text[:cut] + "'" + '"' + text[cut:].replace('"', '\\"') + '"'
+    if draw(st.booleans()):
+        text = text.replace(" ", " \\\n", 1)
+    return '"' + text.replace('"', '\\"') + '"'
+
+
+@st.composite
+def defaults(draw):
+    lines = []
+    for unused in range(draw(st.integers(0, 4))):
+        kind = draw(st.sampled_from(["other", "other", "linux", "linux", "plus", "self", "default", "comment"]))
+        value = quoted(draw, draw(arguments().filter(lambda text: "#" not in text)))
+        tail = draw(st.sampled_from(["", "", " ", "  # cgroup.memory=nokmem", " ; FOO=1"]))
+        export = draw(st.sampled_from(["", "", "export ", "  "]))
+        if kind == "other":
+            lines.append(draw(st.sampled_from([
+                "GRUB_TIMEOUT=5", "GRUB_DISTRIBUTOR=\"$(sed 's, release .*$,,g' /etc/nothing 2>/dev/null)\"", "",
+                "if [ -f /etc/nothing ]; then\n  GRUB_THEME='x'\nfi"])))
+        elif kind == "comment":
+            lines.append("#GRUB_CMDLINE_LINUX=" + value.replace("\n", " "))
+        elif kind == "self":
+            lines.append("GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX \"" + value)
+        elif kind == "plus":
+            lines.append("GRUB_CMDLINE_LINUX+=" + value + tail)
+        else:
+            lines.append("%sGRUB_CMDLINE_LINUX%s=%s%s" % (export, "_DEFAULT" if kind == "default" else "", value, tail))
+    return "\n".join(lines) + draw(st.sampled_from(["\n", "\n", ""]))
+
+
+def plan(text, state):
     try:
-        once = _defaults.change("GRUB_CMDLINE_LINUX=" + text, NAME, TOKEN, state)
-        assert _defaults.change(once, NAME, TOKEN, state) == once
-        assert (TOKEN in _defaults.value(once, NAME)[1]) == (state == "present")
-    except _cmdline.CmdlineError:
-        pass
+        return _grub.change_defaults(text, NAME, TOKEN, state)
+    except _grub.GrubError:
+        hypothesis.reject()
 
 
-@settings(max_examples=300, deadline=None)
-@given(strategies.lists(LINE, min_size=1, max_size=4), STATE)
-def test_grubby_as_it_was_seen_to_work_makes_what_was_predicted(lines, state):
-    """The calls, carried out by a model of grubby (tests/unit, not the real one), give every entry what it shall have."""
-    assume(all("--" not in line.split() for line in lines))
-    blocks = ["menuentry 'k%d' {\n\tlinux16 /vmlinuz-%d %s\n\tinitrd16 /initramfs-%d.img\n}\n" % (n, n, line, n) for n, line in enumerate(lines)]
-    before = "".join(blocks)
-    after = before
-    for call in _grub.grubby_calls(before, NAME, TOKEN, state):
-        after = grubby_model(after, call)
-    assert _grub.problems(before, after, NAME, TOKEN, state) == []
-    assert _grub.grubby_calls(after, NAME, TOKEN, state) == []
+@COMMON
+@hypothesis.given(defaults(), st.sampled_from(["present", "absent"]))
+def test_defaults_idempotent(text, state):
+    after, changes = plan(text, state)
+    assert bool(changes) == (after != text)
+    assert plan(after, state) == (after, [])
 
 
-def grubby_model(text, call):
-    """--args replaces the first value of that name, else appends; --remove-args takes the first of that name."""
-    options = dict(option[2:].split("=", 1) for option in call)
-    for entry in reversed(_grub.entries(text)):
-        if options["update-kernel"] not in ("ALL", "/boot" + entry["kernel"]):
-            continue
-        spans = _cmdline.split(entry["args"], _cmdline.GRUB)[0]
-        words = [entry["args"][start:end] for start, end in spans]
-        names = [word.split("=")[0] for word in words]
-        if "remove-args" in options and options["remove-args"] in names:
-            del words[names.index(options["remove-args"])]
-        if "args" in options:
-            name = options["args"].split("=")[0]
-            words = [options["args"] if n == (names.index(name) if name in names else -1) else word for n, word in enumerate(words)]
-            words += [options["args"]] if name not in names else []
-        start, end = entry["span"]
-        text = text[:start] + " " + " ".join(words) + text[end:]
-    return text
+@COMMON
+@hypothesis.given(defaults())
+def test_defaults_reversible(text):
+    for variable in ("GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"):
+        try:
+            value = _grub.chain(text, variable)[0]
+        except _grub.GrubError:
+            hypothesis.reject()
+        meaning = "".join(char[0] for char in value)
+        hypothesis.assume(TOKEN not in _cmdline.tokens(meaning, NAME, _cmdline.GRUB))
+        hypothesis.assume(all(one[2] != one[3] for one in _cmdline.occurrences(meaning, NAME, _cmdline.GRUB)))
+    added = plan(text, "present")[0]
+    assert added != text
+    assert plan(added, "absent")[0] == text
+
+
+def sourced(text):
+    """What a real shell makes of the file, as grub2-mkconfig does."""
+    with tempfile.NamedTemporaryFile("w", suffix=".grub", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        command = '. "$0"; printf "%s\\037%s\\037%s" "$GRUB_CMDLINE_LINUX" "$GRUB_CMDLINE_LINUX_DEFAULT" "$GRUB_TIMEOUT$FOO$GRUB_THEME"'
+        return subprocess.check_output(["bash", "--posix", "-c", command, stream.name]).decode("utf-8").split("\037")
+
+
+@pytest.mark.skipif(not os.access("/bin/bash", os.X_OK), reason="needs bash")
+@hypothesis.settings(COMMON, max_examples=60)
+@hypothesis.given(defaults(), st.sampled_from(["present", "absent"]))
+def test_defaults_mean_the_same_to_a_real_shell(text, state):
+    after = plan(text, state)[0]
+    old, new = sourced(text), sourced(after)
+    has = [TOKEN in _cmdline.tokens(value, NAME, _cmdline.GRUB) for value in new[:2]]
+    assert any(has) == (state == "present")
+    for before, now in zip(old[:2], new[:2]):
+        assert foreign_text(before, _cmdline.GRUB) == foreign_text(now, _cmdline.GRUB)
+    assert old[2] == new[2]

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One machine of the lab for all end-to-end tests; they run in the order of the file, as a night does."""
+
+import pathlib
+import sys
+
+import pytest
+import testinfra
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from lab import image, play  # noqa: E402
+from lab.demo import Job  # noqa: E402
+from lab.vm import Vm  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def vm():
+    machine = Vm("e2e")
+    machine.start(fresh=True)
+    yield machine
+    machine.destroy()
+
+
+@pytest.fixture(scope="session")
+def job(vm):
+    return Job(vm)
+
+
+@pytest.fixture(scope="session")
+def where(vm):
+    return play.inventory(vm)
+
+
+@pytest.fixture
+def host(vm):
+    """The machine as testinfra sees it: from outside, over SSH."""
+    extra = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o IdentitiesOnly=yes"
+    return testinfra.get_host(f"ssh://root@127.0.0.1:{vm.port}", ssh_identity_file=str(image.private_key()), ssh_extra_args=extra)
