@@ -141,8 +141,9 @@ def sample(mount, groups):
     At most SAMPLES reads of memory.kmem.slabinfo, each of which takes a mutex of the slab allocator, and only the
     head of it. Usage is read of the parents of containers and all their children, where there are not too many.
     """
-    containers = [group for group in groups if CONTAINER.search(group)]
-    others = [group for group in groups if group not in set(containers)]
+    containers, others = [], []
+    for group in groups:
+        (containers if CONTAINER.search(group) else others).append(group)
     limits = {}
     for group in containers[:CHILDREN]:
         limits[group] = whole_number(os.path.join(mount, group, "memory.limit_in_bytes"))

@@ -34,7 +34,8 @@ def test_no_swallowed_failure_and_no_shell(path):
     text = path.read_text()
     assert not re.search(r"ignore_errors|failed_when: *false|ansible\.builtin\.(shell|raw)", text)
     subject = (path.parents[1].name if path.stem == "main" else path.stem) + " | "
-    names = re.findall(r"^ +- name: (?!el7ops)(.+)$", text, re.M)
+    # a play has no subject of its own, its tasks have
+    names = re.findall(r"^ +- name: (.+)$" if path.parent.name == "playbooks" else r"^ *- name: (.+)$", text, re.M)
     assert names and all(name.lower().startswith(subject) for name in names), names
 
 

@@ -19,32 +19,32 @@ function load_video {
 }
 ### BEGIN /etc/grub.d/10_linux ###
 menuentry 'CentOS Linux (3.10.0-1127.el7.x86_64) 7 (Core)' --class centos --unrestricted $menuentry_id_option 'gnulinux-3.10.0' {
-	load_video
-	if [ x$feature_platform_search_hint = xy ]; then
-	  search --no-floppy --fs-uuid --set=root 11111111
-	fi
-	linux16 /vmlinuz-3.10.0-1127.el7.x86_64 root=/dev/mapper/centos-root ro crashkernel=auto quiet LANG=en_US.UTF-8
-	initrd16 /initramfs-3.10.0-1127.el7.x86_64.img
+    load_video
+    if [ x$feature_platform_search_hint = xy ]; then
+      search --no-floppy --fs-uuid --set=root 11111111
+    fi
+    linux16 /vmlinuz-3.10.0-1127.el7.x86_64 root=/dev/mapper/centos-root ro crashkernel=auto quiet LANG=en_US.UTF-8
+    initrd16 /initramfs-3.10.0-1127.el7.x86_64.img
 }
 submenu 'Advanced options' $menuentry_id_option 'advanced' {
-	menuentry "It's \"old\"" {
-		linuxefi	/boot/vmlinuz-3.10.0-957.el7.x86_64	root=/dev/sda1
-		initrdefi /boot/initramfs-3.10.0-957.el7.x86_64.img
-	}
-	menuentry 'memtest' {
-		chainloader +1
-	}
-	menuentry 'Rescue' {
-		linux /vmlinuz-0-rescue-abc
-	}
+    menuentry "It's \"old\"" {
+        linuxefi    /boot/vmlinuz-3.10.0-957.el7.x86_64    root=/dev/sda1
+        initrdefi /boot/initramfs-3.10.0-957.el7.x86_64.img
+    }
+    menuentry 'memtest' {
+        chainloader +1
+    }
+    menuentry 'Rescue' {
+        linux /vmlinuz-0-rescue-abc
+    }
 }
 menuentry 'Windows' {
-	chainloader +1
+    chainloader +1
 }
 menuentry 'Last' {
-	linux /vmlinuz-5.4.278-1.el7.elrepo.x86_64 ro
+    linux /vmlinuz-5.4.278-1.el7.elrepo.x86_64 ro
 }
-"""
+""".replace("    ", "\t")
 
 
 def test_entries():
@@ -112,7 +112,7 @@ def test_defaults_in_the_spellings_people_have(before, after):
 def test_defaults_without_the_variable_get_a_line(before):
     after = _grub.change_defaults(before, "cgroup.memory", "nokmem", "present")[0]
     assert after.startswith(before) and 'GRUB_CMDLINE_LINUX="cgroup.memory=nokmem"' in after
-    assert after.endswith("\n") == (before.endswith("\n") or not before)
+    assert after.endswith("\n")
     assert after.count("\r") == (after.count("\n") if "\r" in before else 0)
     assert _grub.change_defaults(after, "cgroup.memory", "nokmem", "absent")[0] == before
 
