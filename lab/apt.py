@@ -42,7 +42,7 @@ def missing(packages: Iterable[str]) -> list[str]:
     if done.returncode != 0:
         raise LabError(f"the lab builds on Debian or Ubuntu; dpkg-query failed:\n{done.stderr}")
     for line in done.stdout.splitlines():
-        status, _, name = line.rpartition(" ")
+        status, name = line.rsplit(" ", 1)
         if status.startswith("ii"):
             found.add(name)
     return [name for name in packages if name not in found]

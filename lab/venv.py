@@ -24,13 +24,14 @@ def cache_dir():
 
 def ensure():
     """Return the bin directory of the environment, made first where it is missing."""
-    key = hashlib.sha256(LOCK.read_bytes() + sys.version.encode() + sys.executable.encode())
+    # the same answer from inside the environment, where pytest runs, as from outside
+    key = hashlib.sha256(LOCK.read_bytes() + sys.version.encode() + sys.base_prefix.encode())
     home = cache_dir() / ("venv-" + key.hexdigest()[:16])
     ready = home / "ready"
     if not ready.exists():
         print(f"venv | Installing the locked tools into {home}", file=sys.stderr, flush=True)
         shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        subprocess.run([sys._base_executable, "-m", "venv", str(home)], check=True)
         subprocess.run(
             [str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check",
              "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)],

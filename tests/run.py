@@ -4,6 +4,7 @@
 Usage: tests/run.py [STAGE ...]. Without a stage all run, the quick ones first; a failed stage does not keep the others
 from running. Logs and the staged collection are in build/, what is expensive to make is in the cache (lab/README.md).
 """
+import fcntl
 import os
 import pathlib
 import re
@@ -164,6 +165,11 @@ def main(wanted):
     if unknown:
         sys.exit(f"unknown stage: {', '.join(unknown)}; there are: {', '.join(STAGES)}")
     BUILD.mkdir(exist_ok=True)
+    lock = open(BUILD / "lock", "w", encoding="utf-8")  # held until this process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("Another test run is at work in this checkout (build/lock). Wait for it, then type the same again.")
     stage_collection()
     rows, begin = [], time.time()
     for name in wanted or STAGES:

@@ -1,4 +1,3 @@
-#!/usr/bin/python2.7
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What runc rc3 to rc93 does for each container with a memory limit, without the container: usage: fill.py COUNT
 

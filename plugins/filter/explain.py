@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: explain
 short_description: Facts of kmem_facts as lines to read
-version_added: 1.0.0
+version_added: 0.1.0
 author: el7ops.kmem contributors (@el7ops)
 description: Turns C(ansible_facts.kmem) into lines with the verdict, the evidence, what is missing, and what to do next.
 positional: host

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: outcome
 short_description: Facts before and after a remediation as lines to read
-version_added: 1.0.0
+version_added: 0.1.0
 author: el7ops.kmem contributors (@el7ops)
 description: Compares C(ansible_facts.kmem) of after with that of before and says what was done and what is left to do.
 positional: before, host, reboots, pending

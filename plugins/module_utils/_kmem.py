@@ -63,7 +63,7 @@ def text_of(doc, path):
 def kernel_facts(release):
     """{release, line, build, nokmem_support} of a kernel release string, as uname -r prints it.
 
-    line: el7 (3.10.0-BUILD.el7…), older (another kernel below 4.0), newer (4.0 and later), unknown.
+    line: el7 (3.10.0-BUILD.el7...), older (another kernel below 4.0), newer (4.0 and later), unknown.
     build: list of numbers after 3.10.0-, or None. nokmem_support: honoured | ignored | unknown; the argument came
     with BZ 1507149 (RHSA-2019:3055: 3.10.0-1062.4.1); 514 was seen to ignore it silently, 1127 and 1160 to honour it.
     """
@@ -141,7 +141,7 @@ def cgroup_facts(doc):
 
 
 def owner_of(name):
-    """(id, cgroup) of a per-cgroup cache name such as 'dentry(17:0a1b…)', or None."""
+    """(id, cgroup) of a per-cgroup cache name such as 'dentry(17:0a1b...)', or None."""
     start = name.find("(")
     if start < 0 or not name.endswith(")"):
         return None

@@ -23,7 +23,7 @@ description:
     C(grubby), C(grub2-mkconfig) writes a new file, which replaces the old one after it was checked.
   - Before the first write both files are copied to O(backup_dir). After the last one they are read again; if any entry
     is not as intended, both are put back and the module fails.
-version_added: 1.0.0
+version_added: 0.1.0
 author: el7ops.kmem contributors (@el7ops)
 options:
   argument:

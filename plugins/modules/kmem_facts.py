@@ -16,7 +16,7 @@ description:
     that is failing; the module returns within I(timeout), with what was read until then.
   - The reading half makes one JSON document, a capture; the deciding half is a pure function of it. I(capture_to)
     keeps the capture, I(capture_from) decides from a kept one instead of reading the host.
-version_added: 1.0.0
+version_added: 0.1.0
 author: el7ops.kmem contributors (@el7ops)
 options:
   timeout:

@@ -39,6 +39,12 @@ def test_no_swallowed_failure_and_no_shell(path):
     assert names and all(name.lower().startswith(subject) for name in names), names
 
 
+@pytest.mark.parametrize("path", sorted([*REPO.glob("plugins/module*/*.py")]), ids=lambda path: path.name)
+def test_target_side_code_is_plain_ascii(path):
+    """Python 2.7 stops at any other character where a file does not name its encoding."""
+    path.read_bytes().decode("ascii")
+
+
 def test_plugins_and_roles_do_not_know_lab_and_tests():
     for path in [*REPO.glob("plugins/**/*.py"), *YAML]:
         assert not re.search(r"(?:from|import) (?:lab|tests)\b|/lab/", path.read_text()), path
