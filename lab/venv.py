@@ -33,7 +33,7 @@ def ensure():
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run([sys._base_executable, "-m", "venv", str(home)], check=True)
         subprocess.run(
-            [str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check",
+            [str(home / "bin" / "pip"), "install", "-qq", "--disable-pip-version-check",
              "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)],
             check=True,
         )

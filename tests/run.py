@@ -55,8 +55,7 @@ def environment():
     for version in ("20_3_4", "23_1_2"):
         shutil.copy2(REPO / "tests" / "get_pip.py", cache / f"get_pip_{version}.py")
     env["PATH"] = os.pathsep.join([str(python27.ensure().parent), env["PATH"]])
-    # its tests of text want this very locale, and go on with a warning where it is missing
-    return dict(env, LANG="en_US.UTF-8", LC_ALL="en_US.UTF-8")
+    return env
 
 
 def command(argv, log, cwd=STAGED, env=None):
