@@ -4,15 +4,13 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-import json
 import os
 import signal
 
 import pytest
-from ansible.module_utils import basic
-from ansible.module_utils.common.text.converters import to_bytes
 from ansible_collections.el7ops.kmem.plugins.module_utils import _grub
 from ansible_collections.el7ops.kmem.plugins.modules import kernel_cmdline
+from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.harness import run_module
 
 ENTRY = """menuentry 'CentOS Linux (%(v)s) 7 (Core)' --class centos --unrestricted $menuentry_id_option 'gnulinux-%(v)s' {
 \tload_video
@@ -42,10 +40,6 @@ MKCONFIG = """#!/bin/sh
 . %(root)s/etc/default/grub
 sed "s#ro .*#ro $GRUB_CMDLINE_LINUX#" %(config)s > "$2"
 """
-
-
-class Exit(Exception):
-    """What the module answered."""
 
 
 class Host(object):
@@ -82,20 +76,7 @@ class Host(object):
 
     def run(self, check=False, **options):
         options.setdefault("backup_dir", self.path("backups"))
-        options.update(_ansible_check_mode=check, _ansible_diff=True, _ansible_remote_tmp=self.root, _ansible_keep_remote_files=False)
-        self.monkeypatch.setattr(basic, "_ANSIBLE_ARGS", to_bytes(json.dumps({"ANSIBLE_MODULE_ARGS": options})))
-
-        def answer(failed):
-            def leave(dummy, **result):
-                raise Exit(dict(result, failed=failed))
-
-            return leave
-
-        self.monkeypatch.setattr(basic.AnsibleModule, "exit_json", answer(False))
-        self.monkeypatch.setattr(basic.AnsibleModule, "fail_json", answer(True))
-        with pytest.raises(Exit) as left:
-            kernel_cmdline.main()
-        return left.value.args[0]
+        return run_module(kernel_cmdline, self.monkeypatch, self.root, check=check, **options)
 
 
 @pytest.fixture(name="host")
