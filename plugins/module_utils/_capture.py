@@ -27,11 +27,14 @@ KEPT_LINES = 200
 BINARY_LIMIT = 64 * 1024 * 1024
 BINARY_PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/libexec/docker", "/opt/bin")
 CONTAINER = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?$")
+CONFIG = re.compile(r"^.*(?:_MEMCG|CONFIG_SLUB=).*\n", re.M)
 SECRET = re.compile(r"((?:pass(?:word|wd|phrase)?|secret|token)[\w.-]*=)\S+", re.I)
 
 
 def collect(emit, root="/", probe=False):
     """Read the host part by part and hand over each as emit(key, value) at once; the cheap and telling ones first."""
+    # the commands run while the files are read: on a host of two cores that halves the time
+    journal, packages, versions = start_journal(), start_rpm(), start_versions(root)
     emit("schema", _kmem.SCHEMA)
     emit("taken_at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     uname = os.uname()
@@ -62,13 +65,13 @@ def collect(emit, root="/", probe=False):
     processes = running(at(root, "/proc"))
     emit("processes", processes)
     emit("docker", docker(root, groups))
-    lines = logs(root)
-    if lines is not None:
-        emit("logs", lines)
-    packages = installed()
+    emit("binaries", binaries(root, processes, versions))
+    packages = installed(packages)
     if packages is not None:
         emit("packages", packages)
-    emit("binaries", binaries(root, processes))
+    lines = logs(root, journal)
+    if lines is not None:
+        emit("logs", lines)
 
 
 def at(root, path):
@@ -100,7 +103,7 @@ def read_files(root, release):
         ("/proc/mounts", lambda text: lines_with(text, lambda line: line.split(" ")[2:3] in (["cgroup"], ["cgroup2"]))),
         ("/proc/meminfo", lambda text: lines_with(text, lambda line: line.startswith(("MemTotal", "MemFree", "Slab", "SReclaim", "SUnreclaim")))),
         ("/etc/os-release", None),
-        ("/boot/config-%s" % release, lambda text: lines_with(text, lambda line: "MEMCG" in line or "CONFIG_SLUB=" in line)),
+        ("/boot/config-%s" % release, lambda text: "".join(CONFIG.findall(text))),
         ("/sys/fs/cgroup/memory/memory.kmem.slabinfo", None),
     )
     files, errors = {}, {}
@@ -229,19 +232,24 @@ def docker(root, groups):
     return facts
 
 
-def logs(root):
-    """The telling log lines since the boot, newest last, at most KEPT_LINES of each; None where no log could be read."""
+def start_journal():
+    """journalctl of the kernel and the units that create memory cgroups, since the boot."""
     # systemd 219 has no --grep, so the newest lines of the units that create cgroups are read and sifted here
     argv = ["journalctl", "--boot", "--quiet", "--no-pager", "--output=short-iso", "--lines=%d" % LOG_LINES, "_TRANSPORT=kernel"]
     for unit in ("docker", "containerd", "kubelet", "crio", "gitlab-runner"):
         argv += ["+", "_SYSTEMD_UNIT=%s.service" % unit]
-    result = _host.run(argv, 6)
+    return _host.start(argv)
+
+
+def logs(root, journal):
+    """The telling log lines since the boot, newest last, at most KEPT_LINES; None where no log could be read."""
+    result = _host.finish(journal, 6)
     text = result["out"]
     if result["rc"] != 0 and not text:
         text = messages_since_boot(root)
         if text is None:
             return None
-    hits = [SECRET.sub(r"\1(hidden)", line)[:600] for line in text.split("\n") if _kmem.INTERESTING.search(line) or _kmem.LOOKS_ALIKE.search(line)]
+    hits = [SECRET.sub(r"\1(hidden)", line)[:600] for line in text.split("\n") if _kmem.telling(line)]
     return hits[-KEPT_LINES:]
 
 
@@ -272,30 +280,45 @@ def messages_since_boot(root):
     return "\n".join(kept)
 
 
-def installed():
-    """{package: version-release} of the packages that matter, by rpm; None where rpm gives no answer."""
-    result = _host.run(["rpm", "--query", "--queryformat", "%{NAME} %{VERSION}-%{RELEASE}\n"] + list(_runc.PACKAGES), 5)
+def start_rpm():
+    """rpm, asked for the packages that matter."""
+    return _host.start(["rpm", "--query", "--queryformat", "%{NAME} %{VERSION}-%{RELEASE}\n"] + list(_runc.PACKAGES))
+
+
+def installed(asked):
+    """{package: version-release} of those that are installed; None where rpm gives no answer."""
+    result = _host.finish(asked, 5)
     # its return code counts the packages that are not installed
     if result["rc"] is None or result["rc"] > len(_runc.PACKAGES):
         return None
     return dict(line.split(" ") for line in result["out"].split("\n") if re.match(r"^\S+ \d\S*$", line))
 
 
-def binaries(root, processes):
-    """{path: {version, strings}} of every runc: the places where packages put it, and beside running programs."""
-    places = list(BINARY_PLACES)
-    for program in processes.values():
-        if program.startswith("/") and os.path.dirname(program) not in places:
-            places.append(os.path.dirname(program))
-    found, seen = {}, set()
+def runc_binaries(root, places):
+    """[(path, real path)] of every runc in these directories, each file once."""
+    found, seen = [], set()
     for place in places:
         for name in _runc.RUNC_NAMES:
             path = os.path.join(place, name)
             real = os.path.realpath(at(root, path))
-            if real in seen or not os.path.isfile(real):
-                continue
-            seen.add(real)
-            found[path] = {"version": _host.run([real, "--version"], 2)["out"][:300], "strings": strings_in(real)}
+            if real not in seen and os.path.isfile(real):
+                seen.add(real)
+                found.append((path, real))
+    return found
+
+
+def start_versions(root):
+    """{real path: started command} that asks each runc in the usual places for its version."""
+    return dict((real, _host.start([real, "--version"])) for dummy, real in runc_binaries(root, BINARY_PLACES))
+
+
+def binaries(root, processes, versions):
+    """{path: {version, strings}} of every runc: the places where packages put it, and beside running programs."""
+    beside = [os.path.dirname(program) for program in processes.values() if program.startswith("/")]
+    found = {}
+    for path, real in runc_binaries(root, list(BINARY_PLACES) + beside):
+        found[path] = {"strings": strings_in(real)}
+        found[path]["version"] = _host.finish(versions.get(real) or _host.start([real, "--version"]), 2)["out"][:300]
     return found
 
 

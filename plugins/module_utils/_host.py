@@ -70,19 +70,31 @@ def probe_text(path, limit=READ_LIMIT):
 
 
 def run(argv, timeout, limit=4 * 1024 * 1024):
-    """Run a command without a shell, in the C locale, for at most C(timeout) seconds.
+    """Run a command without a shell, in the C locale, for at most C(timeout) seconds; see finish()."""
+    return finish(start(argv), timeout, limit)
+
+
+def start(argv):
+    """Start a command whose answer finish() will fetch, so that several can run at a time."""
+    environ = dict(os.environ, LC_ALL="C", LANG="C", SYSTEMD_PAGER="", PAGER="cat")
+    try:
+        with open(os.devnull, "r+b") as null:
+            return argv, subprocess.Popen(argv, stdin=null, stdout=subprocess.PIPE, stderr=null, env=environ, close_fds=True)
+    except (IOError, OSError) as failure:
+        return argv, "%s: %s" % (argv[0], os.strerror(failure.errno))
+
+
+def finish(started, timeout, limit=4 * 1024 * 1024):
+    """The answer of a started command, waited for at most C(timeout) seconds from now.
 
     Returns a dict: rc (None where it never ended by itself), out (text, at most C(limit) bytes),
     error (None, or why there is no result: not installed, timed out).
     A process that cannot be killed (D state) is left behind instead of waited for.
     """
+    argv, child = started
     result = {"rc": None, "out": "", "error": None}
-    environ = dict(os.environ, LC_ALL="C", LANG="C", SYSTEMD_PAGER="", PAGER="cat")
-    try:
-        with open(os.devnull, "r+b") as null:
-            child = subprocess.Popen(argv, stdin=null, stdout=subprocess.PIPE, stderr=null, env=environ, close_fds=True)
-    except (IOError, OSError) as failure:
-        result["error"] = "%s: %s" % (argv[0], os.strerror(failure.errno))
+    if isinstance(child, str):
+        result["error"] = child
         return result
     deadline = time.time() + timeout
     parts, size = [], 0

@@ -38,7 +38,6 @@ SIGNATURES = (
     ("cache_create_failed", re.compile(r"kmem_cache_create\(.*failed with error -12")),
     ("objects_remaining", re.compile(r"BUG \S+\(\d+:[^)]*\).*: Objects remaining in")),
 )
-INTERESTING = re.compile("|".join("(?:%s)" % pattern.pattern for dummy, pattern in SIGNATURES), re.I)
 # not this bug, though it reads like it (kubernetes issue 70324)
 LOOKS_ALIKE = re.compile(r"inotify_add_watch .*no space left on device", re.I)
 
@@ -248,6 +247,11 @@ def accounting_facts(doc, slab):
     else:
         state = "unknown"
     return {"state": state, "sampled": sampled, "orphaned": orphaned_kmem(doc)}
+
+
+def telling(line):
+    """Whether a log line is one that symptom_facts() counts."""
+    return bool(LOOKS_ALIKE.search(line)) or any(pattern.search(line) for dummy, pattern in SIGNATURES)
 
 
 def line_time(line):
