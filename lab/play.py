@@ -53,7 +53,7 @@ def module(name: str, where: pathlib.Path | str, arguments: Mapping[str, object]
     """Run one module and return its result; the module must succeed."""
     (host,) = json.loads(pathlib.Path(where).read_text())["all"]["hosts"]
     with tempfile.TemporaryDirectory() as tree:
-        argv = ["ansible", "-i", str(where), host, "-m", name, "-a", json.dumps(arguments or {}), "-t", tree]
+        argv = ["ansible", "-i", str(where), host, "-m", name, "-a", json.dumps(arguments) if arguments else "", "-t", tree]
         done = _run(argv, None, False, 300)
         if done.returncode:
             raise LabError(f"{' '.join(argv)}: {done.stdout}")

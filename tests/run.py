@@ -109,7 +109,7 @@ def controller():
 
 def e2e():
     """The main job on the lab's virtual machine."""
-    return run_pytest("e2e", ["-x"])
+    return run_pytest("e2e", ["-s"])
 
 
 def run_pytest(folder, options):
