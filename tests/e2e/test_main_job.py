@@ -124,8 +124,9 @@ def test_the_plan_changes_nothing(where, host):
     assert not host.file("/var/lib/el7ops-kmem").exists
 
 
-def killed(where, **at):
-    env = {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "killer"), "ANSIBLE_CALLBACKS_ENABLED": "kill_at"}
+def killed(where, note, **at):
+    """A remediate whose controller is killed; the task at which that happened stands in the file NOTE."""
+    env = {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "killer"), "ANSIBLE_CALLBACKS_ENABLED": "kill_at", "KILL_NOTE": str(note)}
     return play.playbook("remediate", where, env={**env, **{key: str(value) for key, value in at.items()}}, **STRATEGY)
 
 
@@ -134,15 +135,15 @@ def settled(vm):
     vm.run("for i in $(seq 60); do pgrep -x python2.7 > /dev/null || exit 0; sleep 0.5; done; ps ax; exit 1", timeout=60)
 
 
-def test_killed_at_any_task_both_files_are_one_of_two_states(vm, where, host):
+def test_killed_at_any_task_both_files_are_one_of_two_states(vm, where, host, tmp_path):
     """Kill the controller at task 1, run again and kill at task 2, and so on up to the reboot, each run on what is left."""
     states = [night["files"]]
     number, rebooting = 0, False
     while not rebooting:
         number += 1
-        done = killed(where, KILL_AT_TASK=number)
+        done = killed(where, tmp_path / "note", KILL_AT_TASK=number)
         assert done.returncode == -9, done.stdout
-        rebooting = "reboot | Reboot and wait" in done.stdout
+        rebooting = "reboot | Reboot and wait" in (tmp_path / "note").read_text()
         settled(vm)
         if files(host) not in states:
             states.append(files(host))
@@ -155,18 +156,18 @@ def test_killed_at_any_task_both_files_are_one_of_two_states(vm, where, host):
 
 
 @pytest.mark.parametrize("after", [0.3, 0.8, 1.4, 2.0])
-def test_killed_while_it_writes_both_files_are_one_of_two_states(vm, where, host, after):
+def test_killed_while_it_writes_both_files_are_one_of_two_states(vm, where, host, tmp_path, after):
     # back to the state before, the same way as an admin would
     play.module("el7ops.kmem.kernel_cmdline", where, {"state": "absent"})
     assert files(host) == night["files"]
-    done = killed(where, KILL_AT_NAME="Write the argument to every boot entry", KILL_AFTER=after)
+    done = killed(where, tmp_path / "note", KILL_AT_NAME="Write the argument to every boot entry", KILL_AFTER=after)
     assert done.returncode == -9, done.stdout
     settled(vm)
     assert all(text in (old, new) for text, old, new in zip(files(host), night["files"], night["written"]))
 
 
-def test_killed_while_it_reboots_the_next_run_finishes_the_job(vm, where, host):
-    done = killed(where, KILL_AT_NAME="Reboot and wait", KILL_AFTER=3)
+def test_killed_while_it_reboots_the_next_run_finishes_the_job(vm, where, host, tmp_path):
+    done = killed(where, tmp_path / "note", KILL_AT_NAME="Reboot and wait", KILL_AFTER=3)
     assert done.returncode == -9, done.stdout
     time.sleep(5)
     vm.wait_ssh()
