@@ -120,6 +120,7 @@ def test_the_plan_changes_nothing(where, host):
     done = play.playbook("remediate", where, "--check", "--diff", **STRATEGY)
     assert done.returncode == 0, done.stdout
     assert "+GRUB_CMDLINE_LINUX=" in done.stdout and "cgroup.memory=nokmem" in done.stdout
+    assert "nothing was changed: the lines shown by --diff are written, then the host is rebooted once" in " ".join(done.stdout.split())
     assert files(host) == night["files"] and boot_id(host) == night["boot"]
     assert not host.file("/var/lib/el7ops-kmem").exists
 
