@@ -91,7 +91,10 @@ class Show:
     def must(self, fact: bool, what: str) -> None:
         print(f"  {'ok  ' if fact else 'NOT '} {what}", flush=True)
         if not fact:
-            raise LabError(f"the demo did not show what it promises: {what}")
+            raise LabError(
+                f"the demo did not show what it promises: {what}. Nothing outside the lab was touched."
+                " To look around on the machine afterwards: python3 -m lab demo --keep, then python3 -m lab ssh demo"
+            )
 
 
 def table(before: dict[str, str], after: dict[str, str]) -> None:
