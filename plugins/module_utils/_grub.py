@@ -21,6 +21,7 @@ OPAQUE = "\0"    # stands for an expansion such as $(cat x) whose text only the 
 
 _ENTRY = re.compile(r"^[ \t]*(menuentry|submenu)[ \t]+")
 _KERNEL = re.compile(r"^[ \t]*linux(?:16|efi)?[ \t]+(\S+)(.*)$")
+_ID = re.compile(r"[ \t](?:\$\{?menuentry_id_option\}?|--id)(?:[ \t]+|=)")
 _INITRD = re.compile(r"^[ \t]*initrd(?:16|efi)?[ \t]+(.*?)[ \t\r]*$")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)")
 _EXPANSION = re.compile(r"\$(?:\{(\w+)\}|(\w+)|[@*#?$!-])")
@@ -121,14 +122,15 @@ def _meaning(chars):
 
 # grub.cfg
 
-def entries(text):
-    """The menu entries with a kernel, in order, of a grub.cfg as grub2-mkconfig and grubby write it.
+def menu(text):
+    """The menu of a grub.cfg as grub2-mkconfig and grubby write it, in order, as GRUB counts it.
 
-    Each a dict: title, submenu (titles of the menus around it), index (GRUB's own, "1>2": sub menus and entries without
-    a kernel count), kernel (as written), version (after vmlinuz-, or ""), initrd, args, rescue, line (of the kernel),
-    span (offsets in the text of the kernel's path and its arguments). Raises GrubError for a file that ends half-way.
+    Each item a dict: kind (menuentry or submenu), title, id, index (GRUB's own, "1>2": sub menus and entries without a
+    kernel count), submenu (titles of the menus around it), items (of a sub menu), and where it has a kernel: kernel (as
+    written), version (after vmlinuz-, or ""), initrd, args, rescue, line (of the kernel), span (offsets in the text of
+    the kernel's path and its arguments). Raises GrubError for a file that ends half-way.
     """
-    found, stack, counts, offset = [], [], [0], 0
+    top, stack, offset = {"kind": "top", "items": []}, [], 0
     for number, line in enumerate(text.split("\n"), 1):
         start = _ENTRY.match(line)
         body = line.strip()
@@ -137,38 +139,47 @@ def entries(text):
             if text[end:offset + len(line)].rstrip()[-1:] != "{":
                 raise GrubError("line %d: an entry that is not laid out as grub2-mkconfig does (text after the brace); put a "
                                 "line break after { and before }" % number)
-            block = {"kind": start.group(1), "title": _meaning(chars), "number": counts[-1], "kernel": None, "initrd": "",
-                     "line": number}
-            counts[-1] += 1
-            stack.append(block)
-            if block["kind"] == "submenu":
-                counts.append(0)
+            menus = [outer for outer in stack if outer["kind"] == "submenu"]
+            around, own = (menus or [top])[-1], _ID.search(line, end - offset)
+            title = _meaning(chars)
+            stack.append({
+                "kind": start.group(1), "title": title, "line": number, "initrd": "", "items": [], "kernel": None,
+                "id": _meaning(word(text, offset + own.end())[0]) if own else title,
+                "submenu": [outer["title"] for outer in menus],
+                "index": ">".join([outer["index"] for outer in menus[-1:]] + [str(len(around["items"]))])})
+            around["items"].append(stack[-1])
         elif body == "}" and stack:
-            block = stack.pop()
-            if block["kind"] == "submenu":
-                counts.pop()
-            elif block.get("kernel"):
-                menus = [outer for outer in stack if outer["kind"] == "submenu"]
-                block["kernel"].update(
-                    title=block["title"], initrd=block["initrd"], submenu=[menu["title"] for menu in menus],
-                    index=">".join(str(one["number"]) for one in menus + [block]))
-                found.append(block["kernel"])
+            stack.pop()
         elif body.endswith("{") and not body.startswith("#"):
             stack.append({"kind": "other", "line": number})
         elif stack and stack[-1]["kind"] == "menuentry":
             kernel, initrd = _KERNEL.match(line), _INITRD.match(line)
             if kernel and not stack[-1]["kernel"]:
                 path = kernel.group(1)
-                stack[-1]["kernel"] = {
+                stack[-1].update({
                     "kernel": path, "version": path.partition("vmlinuz-")[2], "rescue": "vmlinuz-0-rescue" in path,
                     "args": kernel.group(2).strip(), "line": number,
-                    "span": (offset + kernel.start(1), offset + kernel.end(2))}
+                    "span": (offset + kernel.start(1), offset + kernel.end(2))})
             elif initrd and not stack[-1]["initrd"]:
                 stack[-1]["initrd"] = initrd.group(1)
         offset += len(line) + 1
     if stack:
         raise GrubError("line %d: a { opens that is never closed; the file may be cut off" % stack[-1]["line"])
-    return found
+    return top["items"]
+
+
+def with_kernel(items):
+    """The entries with a kernel among the items of menu() and of their sub menus, in order."""
+    return [one for one in _all(items) if one["kernel"]]
+
+
+def _all(items):
+    return [one for item in items for one in [item] + _all(item["items"])]
+
+
+def entries(text):
+    """The menu entries with a kernel of a grub.cfg, in order."""
+    return with_kernel(menu(text))
 
 
 def change_entries(text, name, token, state):
@@ -204,11 +215,15 @@ def wrong_entries(before, after, name, token, state):
 
 def wrong_regeneration(before, after, name, token, state):
     """The same for a grub.cfg that grub2-mkconfig wrote anew: entries may differ, but no kernel may have lost its own."""
-    have = set(entry["kernel"] for entry in after)
-    wrong = ["no entry boots %s any more" % entry["kernel"] for entry in before if entry["kernel"] not in have]
+    wrong = lost_kernels(before, after)
     for entry in after:
         wrong.extend(_wrong_args(entry, name, token, state))
     return wrong
+
+
+def lost_kernels(before, after):
+    have = set(entry["kernel"] for entry in after)
+    return ["no entry boots %s any more" % entry["kernel"] for entry in before if entry["kernel"] not in have]
 
 
 def _wrong_args(entry, name, token, state):
@@ -260,6 +275,184 @@ def _grubby_option(name, argument):
 def grubby_path(kernel):
     """A kernel as grubby wants it named: below /boot also where /boot is a partition and grub.cfg says /vmlinuz."""
     return kernel if kernel.startswith("/boot/") else "/boot" + kernel
+
+
+# what GRUB boots by default
+
+_SET_DEFAULT = re.compile(r"(?m)^([ \t]*set[ \t]+default=)(.*?)[ \t\r]*$")
+_BLOCK = re.compile(r"(?ms)^(?:menuentry|submenu)\b.*?^\}")
+_NUMBER = re.compile(r"[ \t\n\r\v\f]*(0x[0-9a-fA-F]+|0[0-7]+|[0-9]+)")  # as grub_strtoul reads it, base 0
+SAVED = "${saved_entry}"
+
+
+def _outside(text):
+    """The text with menu entries blanked, offsets kept: what they set counts only once they are booted."""
+    return _BLOCK.sub(lambda match: re.sub(r"[^\n]", " ", match.group(0)), text)
+
+
+def _default_lines(text):
+    """Matches of the lines that set default, but for the one that serves a one-shot boot."""
+    return [match for match in _SET_DEFAULT.finditer(_outside(text)) if "next_entry" not in match.group(2)]
+
+
+def default_rule(text):
+    """How a grub.cfg chooses: a dict of value (SAVED, a constant, or None where that is not certain), why (it is not),
+    lines (that set it), once (whether it serves next_entry), previous (whether it knows prev_saved_entry)."""
+    found, outside = _default_lines(text), _outside(text)
+    lines = [line_number(text, match.start()) for match in found]
+    values = sorted(set(_meaning_or_saved(match.group(2)) for match in found))
+    rule = {"value": None, "why": "", "lines": lines, "previous": "prev_saved_entry" in outside,
+            "once": bool(re.search(r"(?m)^[ \t]*set[ \t]+default=.*next_entry", outside)) and "load_env" in outside}
+    if not found:
+        rule["value"] = ""  # GRUB takes the first entry
+    elif len(values) > 1 or OPAQUE in values[0]:
+        rule["why"] = "default is set in line %s to %s" % (
+            ", ".join(str(line) for line in lines), ", ".join(match.group(2) for match in found))
+    elif values[0] == SAVED and "load_env" not in outside:
+        rule["why"] = "default is saved_entry, but nothing loads the environment block (load_env)"
+    else:
+        rule["value"] = values[0]
+    return rule
+
+
+def _meaning_or_saved(source):
+    if source.strip("\"") in (SAVED, "$saved_entry"):
+        return SAVED
+    return _meaning(word(source + "\n", 0)[0])
+
+
+def change_default(text, value):
+    """The grub.cfg with C(value) where it sets default, as grub2-mkconfig would write it there; None if it sets none."""
+    found = _default_lines(text)
+    for match in reversed(found):
+        text = text[:match.start(2)] + "\"%s\"" % value + text[match.end(2):]
+    return text if found else None
+
+
+def _same(name, value):
+    """Whether a value means an item by this title or id, and what of the value is left for the menu inside; or None."""
+    here = there = 0
+    while there < len(value):
+        if value[there] == ">":
+            if value[there + 1:there + 2] != ">":
+                return value[there + 1:] if here == len(name) else None
+            there += 1
+        if name[here:here + 1] != value[there]:
+            return None
+        here, there = here + 1, there + 1
+    return "" if here == len(name) else None
+
+
+def resolve(items, value):
+    """(the item that GRUB takes for this value of its variable default, how): number, title, id, or fallback.
+
+    What leads nowhere is the first entry, silently, in each menu anew; None only for a menu that is empty.
+    """
+    how, item = "", None
+    while items:
+        number, item, step, rest = _NUMBER.match(value), None, "fallback", ""
+        if number:
+            digits = number.group(1)
+            index = int(digits, 16 if digits[1:2] == "x" else 8 if re.match("0[0-7]", digits) else 10)
+            if index < len(items):
+                item, step = items[index], "number"
+            rest = value[number.end():].partition(">")[2]
+        else:
+            for one in items:
+                matches = [(kind, _same(one[kind], value)) for kind in ("title", "id")]
+                matches = [match for match in matches if match[1] is not None]
+                if matches and not item:
+                    item, (step, rest) = one, matches[0]
+        item = item or items[0]
+        how = step if step == "fallback" or how in ("", "title", "id") else how
+        if item["kind"] != "submenu":
+            break
+        # a sub menu by itself means its first entry; only a rest that leads nowhere is a fallback
+        items, value = item["items"], rest or "0"
+    return item, how
+
+
+def name_of(items, wanted):
+    """The value of default that means this entry by name, never by number; None where no name means it alone.
+
+    Titles come first: entries that grubby copied keep the id of the entry they were copied from.
+    """
+    path = [item for item in _all(items) if wanted["index"].startswith(item["index"] + ">")] + [wanted]
+    for kind in ("title", "id"):
+        names = [one[kind] for one in path]
+        value = ">".join(name.replace(">", ">>") for name in names)
+        # GRUB would read a number at the start of a name as an index
+        if "\n" in value or [name for name in names if not name or _NUMBER.match(name)]:
+            continue
+        if resolve(items, value)[0] is wanted:
+            return value
+    return None
+
+
+def lasting(items, value, wanted):
+    """Whether a value means this entry by a name that stays its own when a kernel is installed."""
+    item, how = resolve(items, value)
+    # grubby copies an entry with its id and puts the copy in front
+    return item is wanted and (how == "title" or how == "id" and len([one for one in _all(items) if one["id"] == wanted["id"]]) == 1)
+
+
+def candidates(found, version):
+    """The entries that boot a kernel as uname -r names it, in earnest: neither rescue nor recovery."""
+    return [entry for entry in found if entry["version"] == version and not entry["rescue"] and "-recovery-" not in entry["id"]
+            and not set(("single", "1", "rescue", "emergency")) & set(entry["args"].split())]
+
+
+def lost_arguments(before, after):
+    """(entry, arguments) for entries whose arguments no entry of the same kernel has after grub2-mkconfig.
+
+    C(LANG) is new-kernel-pkg's own addition, and root= may be spelt in another way; rescue entries get the common arguments.
+    """
+    lost = []
+    for old in before:
+        left = None
+        for new in after:
+            if new["kernel"] == old["kernel"]:
+                have = _arguments(new["args"])
+                gone = [one for one in _arguments(old["args"]) if one not in have and not one.startswith(("LANG=", "root="))]
+                left = gone if left is None or len(gone) < len(left) else left
+        if left and not old["rescue"]:
+            lost.append((old, left))
+    return lost
+
+
+def _arguments(args):
+    return [args[start:end] for start, end in _cmdline.split(args, _cmdline.GRUB)[0]]
+
+
+# the environment block
+
+SIGNATURE = "# GRUB Environment Block\n"
+BLOCK_SIZE = 1024
+
+
+def environment(text, size):
+    """(variables as a list of name and value, what is wrong or "") of an environment block; size is that of the file."""
+    if not text.startswith(SIGNATURE):
+        return [], "it does not begin with the line \"%s\"" % SIGNATURE.strip()
+    found = re.findall(r"(?ms)^(?!#)([^=\n]+)=((?:\\.|[^\\\n])*)\n", text[len(SIGNATURE):])
+    variables = [(name, re.sub(r"(?s)\\(.)", r"\1", value)) for name, value in found]
+    return variables, "" if size == BLOCK_SIZE else "it has %d bytes, not %d" % (size, BLOCK_SIZE)
+
+
+def change_environment(variables, changes):
+    """Variables with others set, or removed where the new value is None, in the order in which grub2-editenv keeps them."""
+    result = [(name, changes.get(name, value)) for name, value in variables]
+    result += sorted((name, value) for name, value in changes.items() if name not in dict(variables))
+    return [(name, value) for name, value in result if value is not None]
+
+
+def environment_text(variables):
+    """An environment block as grub2-editenv makes it. Raises GrubError where it does not fit."""
+    lines = "".join("%s=%s\n" % (name, re.sub(r"([\\\n])", r"\\\1", value)) for name, value in variables)
+    left = BLOCK_SIZE - len((SIGNATURE + lines).encode("utf-8"))
+    if left < 0:
+        raise GrubError("the variables do not fit into %d bytes" % BLOCK_SIZE)
+    return SIGNATURE + lines + "#" * left
 
 
 def config_path(uefi, links, boot, os_id):
@@ -455,6 +648,31 @@ def change_defaults(text, name, token, state):
             raise GrubError("line %s: the edit of %s did not have the effect it should; edit the file by hand"
                             % (change["line"], change["variable"]))
     return new_text, changes
+
+
+def variable_value(text, variable):
+    """The effective value of a variable in a shell file of assignments, None where it is not set."""
+    chars, slot = chain(text, variable)[:2]
+    return None if slot is None else _shown(text, chars)
+
+
+def set_variable(text, variable, value):
+    """The shell file with this effective value of a variable; all else stays. C(value) is one plain word.
+
+    Raises GrubError where it is set under a condition, or where the edit would not have that effect.
+    """
+    chars, slot, lines = chain(text, variable)
+    if slot is not None and _meaning(chars) == value:
+        return text
+    if slot is None:
+        end = "\r\n" if "\r\n" in text else "\n"
+        new = text + ("" if not text or text.endswith("\n") else end) + "%s=%s%s" % (variable, value, end)
+    else:
+        new = _cmdline.apply_edits(text, sorted(_to_source(chars, slot, 0, len(chars), value)))
+    if variable_value(new, variable) != value:
+        raise GrubError("line %s: the edit of %s did not have the effect it should; edit the file by hand"
+                        % (lines[-1] if lines else "?", variable))
+    return new
 
 
 def _to_source(chars, slot, start, end, new):

@@ -41,34 +41,19 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  backup_dir:
-    description:
-      - Directory on the host for copies of the files before they are changed. Each run that changes something makes a
-        directory in it, named after the time in UTC, that only root can enter.
-    type: path
-    default: /var/lib/el7ops-kmem/backups
 attributes:
   check_mode:
-    description: Can run in check mode and return what it would without it.
-    support: full
     details: Without C(grubby) the entries are predicted by editing the present C(grub.cfg), as the text that
       C(grub2-mkconfig) would write is not known before it runs.
-  diff_mode:
-    description: Returns details on what has changed when in diff mode.
-    support: full
-  idempotent:
-    description: A second run with the same options changes nothing.
-    support: full
-  platform:
-    description: Target OS/families that can be operated against.
-    support: full
-    platforms: linux
+extends_documentation_fragment:
+  - el7ops.kmem.boot_files
 notes:
   - Needs root. GRUB 2 with entries in C(grub.cfg), as on CentOS 7 and RHEL 7; hosts that keep entries in
     C(/boot/loader/entries) are refused.
   - Menu entries in C(custom.cfg), and files that C(/etc/default/grub) sources, are not looked at.
 seealso:
   - module: el7ops.kmem.kmem_facts
+  - module: el7ops.kmem.boot_entry
 """
 
 EXAMPLES = r"""
@@ -200,122 +185,22 @@ diff:
   elements: dict
 """
 
-import os
 import re
-import signal
-import stat
-import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.el7ops.kmem.plugins.module_utils import _cmdline, _grub, _host
+from ansible_collections.el7ops.kmem.plugins.module_utils import _cmdline, _door, _grub, _host
 
 # Where things are on a host. Tests put another root here.
-PATHS = {
-    "defaults": "/etc/default/grub",
-    "bios_link": "/etc/grub2.cfg",
-    "uefi_link": "/etc/grub2-efi.cfg",
-    "firmware": "/sys/firmware/efi",
-    "boot": "/boot",
-    "cmdline": "/proc/cmdline",
-    "os_release": "/etc/os-release",
-    "fstab": "/etc/fstab",
-    "grubby": ("/sbin/grubby", "/usr/sbin/grubby"),
-    "mkconfig": ("/sbin/grub2-mkconfig", "/usr/sbin/grub2-mkconfig"),
-    "script_check": ("/bin/grub2-script-check", "/usr/bin/grub2-script-check"),
-}
-SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
-READ_ONLY = 1  # ST_RDONLY of statvfs, which Python 2 does not name
+PATHS = dict(_door.PATHS, cmdline="/proc/cmdline")
 
 
-class Stop(Exception):
-    """Cannot go on. The message says what happened and what to type next; who catches it adds the state of the host."""
-
-
-def read_file(path):
-    """All bytes of a file, None where there is none."""
-    try:
-        return _host.read_bytes(path, None)
-    except (IOError, OSError) as error:
-        if not os.path.lexists(path):
-            return None
-        raise Stop("%s cannot be read: %s. Run as root (become: true)." % (path, os.strerror(error.errno)))
-
-
-def installed(name):
-    return next((path for path in PATHS[name] if os.access(path, os.X_OK)), None)
-
-
-def mount_of(path):
-    """The mount point of what a path is in."""
-    path = os.path.abspath(path)
-    while not os.path.ismount(path):
-        path = os.path.dirname(path)
-    return path
-
-
-def existing(path):
-    """The directory itself, or the nearest one above that exists."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
-
-
-# reading
-
-def find_config():
-    """(firmware, path of the grub.cfg this host boots from)."""
-    uefi = os.path.isdir(PATHS["firmware"])
-    links = dict((kind, os.path.realpath(PATHS[kind + "_link"]) if os.path.lexists(PATHS[kind + "_link"]) else None)
-                 for kind in ("bios", "uefi"))
-    release = re.search(r"(?m)^ID=[\"']?([^\"'\s]+)", _host.probe_text(PATHS["os_release"])[0] or "")
-    path = _grub.config_path(uefi, links, PATHS["boot"], release.group(1) if release else "centos")
-    return "uefi" if uefi else "bios", os.path.realpath(path)
-
-
-def missing_config(path):
-    """Why there may be no grub.cfg, and what to do about it."""
-    fstab = _host.probe_text(PATHS["fstab"])[0] or ""
-    places = [line.split()[1] for line in fstab.splitlines() if len(line.split()) > 1 and not line.strip().startswith("#")]
-    for place in sorted(places):
-        if place != "/" and path.startswith(place.rstrip("/") + "/") and not os.path.ismount(place):
-            return "%s is not there, because %s is listed in %s but not mounted. Mount it and run again: mount %s" % (
-                path, place, PATHS["fstab"], place)
-    return ("%s is not there, so this host does not boot through GRUB 2 in a way this module knows (a container, another boot "
-            "loader?). Look: ls -l %s %s" % (path, PATHS["bios_link"], PATHS["uefi_link"]))
-
-
-def read_config(path):
-    """(path, bytes) of the config with the entries; follows one that only loads another."""
-    for unused in range(3):
-        raw = read_file(path)
-        if raw is None:
-            raise Stop(missing_config(path))
-        target = _grub.stub_target(_host.decode(raw))
-        if not target:
-            return path, raw
-        # the path is GRUB's, from the root of its file system: below /boot where that is one of its own
-        places = [place for place in (PATHS["boot"] + target, target, os.path.join(os.path.dirname(path), os.path.basename(target)))
-                  if os.path.exists(place) and os.path.realpath(place) != path]
-        if not places:
-            raise Stop("%s only loads %s, and that file is not found below %s. Point %s at the real one." % (
-                path, target, PATHS["boot"], PATHS["uefi_link"]))
-        path = os.path.realpath(places[0])
-    raise Stop("%s: the configurations load each other in a circle." % path)
-
-
-class Host(object):
-    """What was read, what is wanted, and the one way to write."""
+class Host(_door.Door):
+    """What was read, what is wanted, and the writes for it."""
 
     def __init__(self, module):
-        self.module = module
+        super(Host, self).__init__(module, PATHS)
         self.name, self.token, self.state = [module.params[key] for key in ("argument", "value", "state")]
         self.want = (self.name, self.token, self.state)
-        self.actions, self.backups, self.replaced = [], [], []
-        self.defaults = os.path.realpath(PATHS["defaults"])
-        self.firmware, path = find_config()
-        self.config, config = read_config(path)
-        self.before = {self.defaults: read_file(self.defaults), self.config: config}
-        self.after = {}
         self.plan()
 
     def plan(self):
@@ -324,19 +209,15 @@ class Host(object):
         try:
             text, self.changes = _grub.change_defaults(_host.decode(old or b""), *self.want)
         except ValueError as error:
-            raise Stop("%s, %s. Edit it by hand and run again." % (self.defaults, error))
+            raise _door.Stop("%s, %s. Edit it by hand and run again." % (self.defaults, error))
         if self.changes:
             self.after[self.defaults] = _host.encode(text, old or b"")
         raw = self.before[self.config]
+        self.entries = self.read_entries()
         try:
-            self.entries = _grub.entries(_host.decode(raw))
             text = _grub.change_entries(_host.decode(raw), *self.want)
         except ValueError as error:
-            raise Stop("%s, %s. Run again when it is in order." % (self.config, error))
-        if not self.entries:
-            raise Stop("%s has no menu entry with a kernel%s. Look: grep -n linux %s" % (
-                self.config, "; this host keeps them in %s/loader/entries, which only EL8 and later do" % PATHS["boot"]
-                if "blscfg" in text else "", self.config))
+            raise _door.Stop("%s, %s. Run again when it is in order." % (self.config, error))
         new = _host.encode(text, raw)
         if new != raw:
             self.after[self.config] = new
@@ -346,7 +227,7 @@ class Host(object):
         after = _grub.entries(_host.decode(self.after.get(self.config, self.before[self.config])))
         now = dict((entry["index"], entry) for entry in after)
         change = self.changes[0] if self.changes else {"variable": _grub.VARIABLE, "before": None, "after": None}
-        running = self.token in _cmdline.tokens(_host.probe_text(PATHS["cmdline"])[0] or "", self.name)
+        running = self.token in _cmdline.tokens(_host.probe_text(self.paths["cmdline"])[0] or "", self.name)
         result = dict(
             changed=bool(self.after), actions=self.actions, backups=self.backups, config=self.config, firmware=self.firmware,
             entries=[dict(title=entry["title"], kernel=entry["kernel"], index=entry["index"], before=entry["args"],
@@ -354,93 +235,22 @@ class Host(object):
             defaults=dict(path=self.defaults, variable=change["variable"], before=change["before"], after=change["after"]),
             running=running, reboot_required=running != (self.state == "present"))
         if self.after:
-            result["diff"] = [dict(before_header=path, after_header=path, before=_host.decode(self.before[path] or b""),
-                                   after=_host.decode(self.after[path])) for path in (self.defaults, self.config) if path in self.after]
+            result["diff"] = self.diff()
         return result
 
-    # writing
-
-    def write(self, what, act, **details):
-        """The one door to the system: records each write, and stops there in check mode."""
-        action = dict(details, what=what, done="would" if self.module.check_mode else False)
-        self.actions.append(action)
-        if self.module.check_mode:
-            return
-        try:
-            act()
-        except (IOError, OSError) as error:
-            raise Stop("could not %s (%s): %s." % (what, details.get("path"), error))
-        action["done"] = True
-
-    def run(self, argv):
-        code, out, err = self.module.run_command(argv)
-        if code:
-            raise Stop("%s ended with code %d: %s." % (" ".join(argv), code, (err or out).strip()[-500:] or "no message"))
-
-    def install(self, path, content):
-        """Put content in the place of a file in one step; owner, mode and SELinux context stay."""
-        new = not os.path.exists(path)
-        staged = _host.stage_file(path, content)
-        try:
-            if new:
-                os.chmod(staged, 0o644)
-            self.module.atomic_move(staged, path)
-        finally:
-            if os.path.exists(staged):
-                os.unlink(staged)
-        _host.sync_directory(os.path.dirname(path))
-
-    def replace(self, what, path, content):
-        self.replaced.append(path)
-        self.write(what, lambda: self.install(path, content), path=path)
-
     def preflight(self):
-        """Everything that would make a write fail and can be known before. Raises Stop; nothing was written then."""
-        if os.geteuid() != 0:
-            raise Stop("only root can write %s. Run with become: true." % self.config)
-        needs = [(existing(self.module.params["backup_dir"]), sum(len(self.before[path] or b"") for path in self.after))]
-        for path in self.after:
-            if not os.path.isdir(os.path.dirname(path)):
-                raise Stop("the directory of %s is not there. Is this an EL7 host? yum reinstall grub2-tools" % path)
-            needs.append((os.path.dirname(path), 3 * len(self.after[path])))
-        for place, size in needs:
-            status, mount = os.statvfs(place), mount_of(place)
-            if status.f_flag & READ_ONLY:
-                raise Stop("%s is mounted read-only, so %s cannot be written. Make it writable and run again: "
-                           "mount -o remount,rw %s" % (mount, place, mount))
-            if not os.access(place, os.W_OK):
-                raise Stop("%s cannot be written. Look: ls -ld %s; lsattr -d %s" % (place, place, place))
-            if status.f_bavail * status.f_frsize < size + 65536:
-                raise Stop("%s has %d KiB free, too little for the new files. Look: df -h %s" % (
-                    mount, status.f_bavail * status.f_frsize // 1024, mount))
-        if self.config in self.after and not installed("grubby") and not installed("mkconfig"):
-            raise Stop("neither grubby nor grub2-mkconfig is installed. Install one: yum install grubby")
+        super(Host, self).preflight()
+        if self.config in self.after and not self.installed("grubby") and not self.installed("mkconfig"):
+            raise _door.Stop("neither grubby nor grub2-mkconfig is installed. Install one: yum install grubby")
 
-    def back_up(self):
-        base = self.module.params["backup_dir"]
-        name = os.path.join(base, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-        number, place = 1, name
-        while os.path.lexists(place):
-            number, place = number + 1, "%s-%d" % (name, number + 1)
-        copies = [(path, os.path.join(place, path.strip("/").replace("/", ".")))
-                  for path in (self.defaults, self.config) if path in self.after and self.before[path] is not None]
-
-        def act():
-            if not os.path.isdir(base):
-                os.makedirs(base, 0o700)
-            os.mkdir(place, 0o700)
-            for path, copy in copies:
-                os.rename(_host.stage_file(copy, self.before[path]), copy)
-                os.chmod(copy, stat.S_IMODE(os.stat(path).st_mode))
-            for directory in (place, base):
-                _host.sync_directory(directory)
-            self.backups.extend(dict(path=path, backup=copy) for path, copy in copies)
-
-        if copies:
-            self.write("back up the files that change", act, path=place)
+    def carry_out(self):
+        if self.defaults in self.after:
+            self.replace("write the arguments for later kernels", self.defaults, self.after[self.defaults])
+        if self.config in self.after:
+            self.write_entries()
 
     def write_entries(self):
-        grubby = installed("grubby")
+        grubby = self.installed("grubby")
         wanted = self.after[self.config]
         calls = _grub.grubby_calls(self.entries, *self.want) if grubby else []
         if grubby and calls:
@@ -449,110 +259,14 @@ class Host(object):
                 argv = [grubby] + call
                 self.write("change the boot entries with grubby", lambda argv=argv: self.run(argv), path=self.config, argv=argv)
             if not self.module.check_mode:
-                raw = self.checked(self.config, _grub.wrong_entries)
+                raw = self.checked(self.config, lambda text: _grub.wrong_entries(self.entries, _grub.entries(text), *self.want))
                 if raw != wanted:
                     # grubby versions differ in where they put arguments and blanks; check mode promised this text
                     self.replace("put the arguments back where they were", self.config, wanted)
         elif grubby:
             self.replace("change the boot entries in place", self.config, wanted)
         else:
-            self.regenerate()
-
-    def regenerate(self):
-        """grub2-mkconfig to a new file first: it would empty the real one before it writes it."""
-        staged = []
-
-        def act():
-            staged.append(_host.stage_file(self.config, b""))
-            new = staged[0]
-            try:
-                self.run(argv + [new])
-                self.checked(new, _grub.wrong_regeneration)
-                if installed("script_check"):
-                    self.run([installed("script_check"), new])
-                raw = read_file(new)
-                self.replaced.append(self.config)
-                self.install(self.config, raw)
-                self.after[self.config] = raw
-            finally:
-                for left in (new, new + ".new"):
-                    if os.path.exists(left):
-                        os.unlink(left)
-
-        argv = [installed("mkconfig"), "-o"]
-        self.write("generate the boot entries anew", act, path=self.config, argv=argv + [self.config])
-
-    def checked(self, path, compare):
-        """The bytes of a grub.cfg, if its entries are as wanted."""
-        raw = read_file(path)
-        try:
-            wrong = compare(self.entries, _grub.entries(_host.decode(raw or b"")), *self.want)
-        except ValueError as error:
-            wrong = [str(error)]
-        if wrong:
-            raise Stop("the boot entries in %s are not as intended after the change: %s." % (path, "; ".join(wrong[:3])))
-        return raw
-
-    def apply(self):
-        """All writes, in order. Returns with everything done and read again, or raises Stop with everything undone."""
-        for path in self.after:
-            if read_file(path) != self.before[path]:
-                raise Stop("%s was changed by somebody else just now (yum?). Nothing was written. Run again." % path)
-        try:
-            self.back_up()
-        except Stop as error:
-            raise Stop("%s Nothing else was written. Make room in %s, or set backup_dir, and run again." % (
-                error, self.module.params["backup_dir"]))
-        try:
-            if self.defaults in self.after:
-                self.replace("write the arguments for later kernels", self.defaults, self.after[self.defaults])
-            if self.config in self.after:
-                self.write_entries()
-            if not self.module.check_mode:
-                for path in self.after:
-                    if read_file(path) != self.after[path]:
-                        raise Stop("%s does not hold what was written to it." % path)
-        except Exception as error:  # whatever it was: half of a change must not stay
-            raise Stop("%s %s" % (error, self.undo()))
-
-    def undo(self):
-        """Put back what was replaced; says in which state the host is."""
-        failed = []
-        for path in reversed(sorted(set(self.replaced), key=self.replaced.index)):
-            try:
-                if read_file(path) == self.before[path]:
-                    continue
-                if self.before[path] is None:
-                    self.write("remove the new file", lambda path=path: os.unlink(path), path=path)
-                else:
-                    self.write("put the old file back", lambda path=path: self.install(path, self.before[path]), path=path)
-                if read_file(path) != self.before[path]:
-                    raise Stop("it still differs from the copy")
-            except Exception as error:  # one that cannot be put back must not keep the other from it
-                failed.append("%s (%s)" % (path, error))
-        if not failed:
-            return ("The host is as before: %s and %s were compared with what they were. Once the reason is removed, run again."
-                    % (self.defaults, self.config))
-        commands = ["cp -p %s %s" % (one["backup"], one["path"]) for one in self.backups]
-        return "Putting the old state back failed too, for %s. DO NOT REBOOT before this is done by hand: %s" % (
-            ", ".join(failed), "; ".join(commands))
-
-
-def guarded(module, act):
-    """Runs C(act) so that no signal, and no helper of AnsibleModule that ends the process, can cut it in half."""
-    handlers = [(one, signal.signal(one, signal.SIG_IGN)) for one in SIGNALS]
-    fail_json = module.fail_json
-
-    def stop(msg="", **unused):  # atomic_move and run_command call this; the undo has to come first
-        raise Stop(msg)
-
-    module.fail_json = stop
-    try:
-        act()
-    finally:
-        module.fail_json = fail_json
-        for one, handler in handlers:
-            signal.signal(one, signal.SIG_DFL if handler is None else handler)
+            self.regenerate(lambda text: _grub.wrong_regeneration(self.entries, _grub.entries(text), *self.want))
 
 
 def main():
@@ -565,23 +279,15 @@ def main():
         ),
         supports_check_mode=True,
     )
-    host = None
-    try:
+
+    def prepare():
         if not re.match(r"[A-Za-z0-9_.-]*[A-Za-z0-9]\Z", module.params["argument"]):
-            raise Stop("argument must be the name of a kernel argument, without = and value.")
+            raise _door.Stop("argument must be the name of a kernel argument, without = and value.")
         if not re.match(r"[A-Za-z0-9_.:/@+=-]+\Z", module.params["value"]):
-            raise Stop("value must be one token, without comma, blank, quote or dollar sign.")
-        host = Host(module)
-        if host.after:
-            host.preflight()
-    except Stop as error:
-        module.fail_json(msg="%s Nothing was written." % error, actions=[])
-    if host.after:
-        try:
-            guarded(module, host.apply)
-        except Stop as error:
-            module.fail_json(msg=str(error), actions=host.actions, backups=host.backups, config=host.config)
-    module.exit_json(**host.result())
+            raise _door.Stop("value must be one token, without comma, blank, quote or dollar sign.")
+        return Host(module)
+
+    module.exit_json(**_door.run_module(module, prepare).result())
 
 
 if __name__ == "__main__":

@@ -304,3 +304,150 @@ def test_a_configuration_that_only_loads_another():
     assert _grub.stub_target(fixture("uefi-stub.cfg")) == "/grub2/grub.cfg"
     assert _grub.stub_target(fixture("centos-7.9-uefi.cfg")) is None
     assert _grub.stub_target("# empty\n") is None
+
+
+MENU = """set default="%s"
+menuentry 'one' $menuentry_id_option 'id-1' {
+\tlinux16 /vmlinuz-1 ro
+}
+submenu "a > b" --id sub {
+\tmenuentry '2nd' --id=id-2 {
+\t\tset default="9"
+\t\tlinux16 /vmlinuz-2 ro
+\t}
+\tmenuentry 'three' --unrestricted {
+\t\tlinux16 /vmlinuz-3 ro
+\t}
+}
+menuentry '' {
+\tlinux16 /vmlinuz-4 ro
+}
+"""
+
+
+def test_the_menu_as_grub_counts_it():
+    items = _grub.menu(MENU)
+    assert [(one["index"], one["id"]) for one in items] == [("0", "id-1"), ("1", "sub"), ("2", "")]
+    assert [(one["index"], one["id"], one["submenu"]) for one in items[1]["items"]] == [("1>0", "id-2", ["a > b"]), ("1>1", "three", ["a > b"])]
+
+
+@pytest.mark.parametrize("value, version, how", [
+    ("0", "1", "number"), (" 2", "4", "number"), ("0x2", "4", "number"), ("02", "4", "number"), ("08", "1", "fallback"), ("3", "1", "fallback"),
+    ("-1", "1", "fallback"), ("", "4", "title"), ("nobody", "1", "fallback"), ("one", "1", "title"), ("id-1", "1", "id"), ("ONE", "1", "fallback"),
+    ("one>two", "1", "title"), ("on", "1", "fallback"), ("ones", "1", "fallback"),
+    # sub menus: a > in a name is doubled, by itself one means its first entry
+    ("1", "2", "number"), ("1>1", "3", "number"), ("1>three", "3", "number"), ("sub>three", "3", "title"), ("sub>id-2", "2", "id"),
+    ("a >> b>three", "3", "title"), ("a > b>three", "1", "fallback"), ("sub", "2", "number"), ("sub>nobody", "2", "fallback"),
+    # a name that begins with a number is one, for GRUB
+    ("sub>2nd", "2", "fallback"), ("sub>1st", "3", "number"),
+])  # fmt: skip
+def test_which_entry_grub_takes(value, version, how):
+    item, told = _grub.resolve(_grub.menu(MENU), value)
+    assert (item["version"], told) == (version, how)
+
+
+def test_nothing_is_booted_from_an_empty_menu():
+    assert _grub.resolve([], "0") == (None, "")
+
+
+@pytest.mark.parametrize("version, name", [("1", "one"), ("2", None), ("3", "a >> b>three"), ("4", None)])
+def test_the_name_of_an_entry(version, name):
+    items = _grub.menu(MENU.replace(" --id sub", "").replace(" --id=id-2", ""))
+    wanted = [one for one in _grub.with_kernel(items) if one["version"] == version][0]
+    assert _grub.name_of(items, wanted) == name
+    if name:
+        assert _grub.lasting(items, name, wanted) and not _grub.lasting(items, wanted["index"], wanted)
+
+
+def test_ids_serve_where_titles_do_not():
+    items = _grub.menu(MENU)
+    assert _grub.name_of(items, items[1]["items"][0]) == "sub>id-2"
+    assert _grub.lasting(items, "id-1", items[0])
+    items = _grub.menu(MENU.replace("id-2", "id-1"))
+    assert not _grub.lasting(items, "id-1", items[0])  # another has it too, and may come first some day
+
+
+@pytest.mark.parametrize("text, value, once", [
+    ('set default="0"\n', "0", False), ("set default=0\n", "0", False), ("set default='a b'\n", "a b", False), ("", "", False),
+    ('load_env\nset default="${saved_entry}"\n', _grub.SAVED, False), ("load_env\nset default=$saved_entry\n", _grub.SAVED, False),
+    ('set default="${saved_entry}"\n', None, False), ('set default="$x"\n', None, False), ('set default="0"\nset default="1"\n', None, False),
+    ('set default="0"\nset default="0"\n', "0", False),
+    ('load_env\nif [ "${next_entry}" ] ; then\n   set default="${next_entry}"\nelse\n   set default="0"\nfi\n', "0", True),
+    ('if [ "${next_entry}" ] ; then\n   set default="${next_entry}"\nelse\n   set default="0"\nfi\n', "0", False),
+])  # fmt: skip
+def test_how_a_configuration_chooses(text, value, once):
+    rule = _grub.default_rule(text + MENU.partition("\n")[2])
+    assert (rule["value"], rule["once"], bool(rule["why"])) == (value, once, value is None)
+
+
+def test_the_default_changes_on_its_line_alone():
+    for name in ("centos-7.8-bios.cfg", "centos-7.9-uefi.cfg", "centos-7-submenu.cfg"):
+        text = fixture(name)
+        assert _grub.default_rule(text)["value"] == _grub.SAVED
+        after = _grub.change_default(text, "0")
+        assert _grub.default_rule(after)["value"] == "0" and _grub.change_default(after, _grub.SAVED) == text
+        assert len([1 for old, new in zip(text.split("\n"), after.split("\n")) if old != new]) == 1
+    assert _grub.change_default("menuentry 'x' {\n}\n", "0") is None
+
+
+@pytest.mark.parametrize("variables", [
+    [], [("saved_entry", "CentOS Linux (3.10.0-1160.el7.x86_64) 7 (Core)")], [("a", ""), ("b", "x=y # z")], [("a", "back\\slash\nline")],
+    [("saved_entry", u"Gr\u00fcn")],
+])  # fmt: skip
+def test_the_environment_block_there_and_back(variables):
+    text = _grub.environment_text(variables)
+    raw = text.encode("utf-8")
+    assert len(raw) == 1024 and _grub.environment(text, len(raw)) == (variables, "")
+
+
+def test_an_environment_block_that_is_full():
+    with pytest.raises(_grub.GrubError):
+        _grub.environment_text([("a", "x" * 1000)])
+
+
+def test_the_environment_block_with_a_warning_line_of_newer_tools():
+    text = _grub.SIGNATURE + "# WARNING: Do not edit this file by tools other than grub-editenv!!!\nsaved_entry=0\n"
+    assert _grub.environment(text + "#" * (1024 - len(text)), 1024) == ([("saved_entry", "0")], "")
+
+
+def test_changing_the_environment_keeps_the_order():
+    before = [("b", "1"), ("a", "2"), ("c", "3")]
+    assert _grub.change_environment(before, {"a": None, "c": "4", "z": "5", "y": None}) == [("b", "1"), ("c", "4"), ("z", "5")]
+
+
+@pytest.mark.parametrize("before, after", [
+    ("GRUB_DEFAULT=0\n", "GRUB_DEFAULT=saved\n"), ('GRUB_DEFAULT="0" # why\n', 'GRUB_DEFAULT="saved" # why\n'), ("", "GRUB_DEFAULT=saved\n"),
+    ("A=1\r\n", "A=1\r\nGRUB_DEFAULT=saved\r\n"), ("A=1", "A=1\nGRUB_DEFAULT=saved\n"), ("GRUB_DEFAULT=\n", "GRUB_DEFAULT=saved\n"),
+    ("GRUB_DEFAULT=saved\nGRUB_DEFAULT=0\n", "GRUB_DEFAULT=saved\nGRUB_DEFAULT=saved\n"), ("GRUB_DEFAULT='saved'\n", "GRUB_DEFAULT='saved'\n"),
+    ('GRUB_DEFAULT="1>$(cat /x)"\n', 'GRUB_DEFAULT="saved"\n'),
+    ('GRUB_DEFAULT=a\nGRUB_DEFAULT="$GRUB_DEFAULT b"\n', 'GRUB_DEFAULT=saved\nGRUB_DEFAULT="$GRUB_DEFAULT"\n'),
+    ("export GRUB_DEFAULT=0\n", "export GRUB_DEFAULT=saved\n"), ("GRUB_DEFAULT=0; A=1\n", "GRUB_DEFAULT=saved; A=1\n"),
+])  # fmt: skip
+def test_a_variable_in_the_spellings_people_have(before, after):
+    assert _grub.set_variable(before, "GRUB_DEFAULT", "saved") == after
+    assert _grub.set_variable(after, "GRUB_DEFAULT", "saved") == after
+    assert _grub.variable_value(after, "GRUB_DEFAULT") == "saved"
+
+
+def test_a_variable_under_a_condition_is_refused():
+    with pytest.raises(_grub.GrubError):
+        _grub.set_variable("[ -f /x ] && GRUB_DEFAULT=0\n", "GRUB_DEFAULT", "saved")
+
+
+@pytest.mark.parametrize("old, new, lost", [
+    ("ro quiet", ["ro quiet"], None), ("ro quiet LANG=C", ["ro"], ["quiet"]), ("root=UUID=1 ro LANG=C", ["root=/dev/sda ro"], None),
+    ("ro a=1", ["ro a=2"], ["a=1"]), ("ro a", ["ro b", "ro a single"], None), ("ro", ["ro added"], None), ("ro -- x", ["ro"], None), ("ro", [], None),
+])  # fmt: skip
+def test_arguments_that_a_new_menu_would_lose(old, new, lost):
+    entry = "menuentry 'k' {\n linux16 /vmlinuz-1 %s\n}\n"
+    found = _grub.lost_arguments(_grub.entries(entry % old), _grub.entries("".join(entry % one for one in new)))
+    assert (found[0][1] if found else None) == lost
+
+
+@pytest.mark.parametrize("args, extra, found", [
+    ("ro quiet", "", 1), ("ro single", "", 0), ("ro 1", "", 0), ("ro systemd.unit=x", " --id 'gnulinux-1-recovery-2'", 0),
+])  # fmt: skip
+def test_recovery_entries_are_not_for_it(args, extra, found):
+    text = "menuentry 'k'%s {\n linux16 /vmlinuz-1 %s\n}\n" % (extra, args)
+    assert len(_grub.candidates(_grub.entries(text), "1")) == found
+    assert _grub.candidates(_grub.entries(text), "2") == []

@@ -5,10 +5,12 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import json
+import os
 
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.common.text.converters import to_bytes
+from ansible_collections.el7ops.kmem.plugins.module_utils import _door
 
 
 class Exit(Exception):
@@ -31,3 +33,32 @@ def run_module(module, monkeypatch, scratch, check=False, **options):
     with pytest.raises(Exit) as left:
         module.main()
     return left.value.args[0]
+
+
+class Tree(object):
+    """A tree that stands for a host, and a module that writes boot files run on it."""
+
+    def __init__(self, root, monkeypatch, module):
+        self.root, self.monkeypatch, self.module = str(root), monkeypatch, module
+        paths = dict(module.PATHS)
+        for key, value in paths.items():
+            paths[key] = self.path(value) if isinstance(value, str) else tuple(self.path(one) for one in value)
+        monkeypatch.setattr(module, "PATHS", paths)
+        monkeypatch.setattr(_door.os, "geteuid", lambda: 0)  # the tree is the user's own, whoever runs the tests
+
+    def path(self, name):
+        return os.path.join(self.root, name.lstrip("/"))
+
+    def put(self, name, text):
+        if not os.path.isdir(os.path.dirname(self.path(name))):
+            os.makedirs(os.path.dirname(self.path(name)))
+        with open(self.path(name), "wb") as stream:
+            stream.write(text.encode("utf-8"))
+
+    def put_tool(self, name, text):
+        self.put(name, text)
+        os.chmod(self.path(name), 0o755)
+
+    def run(self, check=False, **options):
+        options.setdefault("backup_dir", self.path("backups"))
+        return run_module(self.module, self.monkeypatch, self.root, check=check, **options)

@@ -8,9 +8,9 @@ import os
 import signal
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _grub
+from ansible_collections.el7ops.kmem.plugins.module_utils import _door, _grub
 from ansible_collections.el7ops.kmem.plugins.modules import kernel_cmdline
-from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.harness import run_module
+from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.harness import Tree
 
 ENTRY = """menuentry 'CentOS Linux (%(v)s) 7 (Core)' --class centos --unrestricted $menuentry_id_option 'gnulinux-%(v)s' {
 \tload_video
@@ -42,41 +42,22 @@ sed "s#ro .*#ro $GRUB_CMDLINE_LINUX#" %(config)s > "$2"
 """
 
 
-class Host(object):
+class Host(Tree):
     """A tree with both files, and the module run on it."""
 
     def __init__(self, root, monkeypatch):
-        self.root, self.monkeypatch = str(root), monkeypatch
+        super(Host, self).__init__(root, monkeypatch, kernel_cmdline)
         self.config, self.defaults = self.path("boot/grub2/grub.cfg"), self.path("etc/default/grub")
-        paths = dict(kernel_cmdline.PATHS)
-        for key, value in paths.items():
-            paths[key] = self.path(value) if isinstance(value, str) else tuple(self.path(one) for one in value)
-        monkeypatch.setattr(kernel_cmdline, "PATHS", paths)
-        monkeypatch.setattr(kernel_cmdline.os, "geteuid", lambda: 0)  # the tree is the user's own, whoever runs the tests
         self.put("boot/grub2/grub.cfg", "".join(ENTRY % dict(v=v, args="crashkernel=auto quiet") for v in (NEW, OLD, RESCUE)))
         self.put("etc/default/grub", DEFAULTS)
         self.put("proc/cmdline", "root=/dev/mapper/centos-root ro quiet\n")
         self.tool("sbin/grubby", GRUBBY)
 
-    def path(self, name):
-        return os.path.join(self.root, name.lstrip("/"))
-
-    def put(self, name, text):
-        if not os.path.isdir(os.path.dirname(self.path(name))):
-            os.makedirs(os.path.dirname(self.path(name)))
-        with open(self.path(name), "wb") as stream:
-            stream.write(text.encode("utf-8"))
-
     def tool(self, name, text):
-        self.put(name, text % dict(config=self.config, root=self.root))
-        os.chmod(self.path(name), 0o755)
+        self.put_tool(name, text % dict(config=self.config, root=self.root))
 
     def texts(self):
         return tuple(open(path).read() for path in (self.defaults, self.config))
-
-    def run(self, check=False, **options):
-        options.setdefault("backup_dir", self.path("backups"))
-        return run_module(kernel_cmdline, self.monkeypatch, self.root, check=check, **options)
 
 
 @pytest.fixture(name="host")
@@ -157,7 +138,7 @@ def test_a_boot_mounted_read_only_is_refused_before_anything(host):
     class ReadOnly(object):
         f_flag, f_bavail, f_frsize = 1, 1 << 20, 4096
 
-    host.monkeypatch.setattr(kernel_cmdline.os, "statvfs", lambda path: ReadOnly if "grub2" in path else real(path))
+    host.monkeypatch.setattr(_door.os, "statvfs", lambda path: ReadOnly if "grub2" in path else real(path))
     result = host.run()
     assert result["failed"] and "remount,rw" in result["msg"] and "Nothing was written" in result["msg"]
     assert host.texts() == before and not os.path.exists(host.path("backups"))
@@ -305,10 +286,10 @@ def test_full_disk_and_other_user_are_refused_before_anything(host):
     class Full(object):
         f_flag, f_bavail, f_frsize = 0, 3, 4096
 
-    host.monkeypatch.setattr(kernel_cmdline.os, "statvfs", lambda path: Full if "grub2" in path else real(path))
+    host.monkeypatch.setattr(_door.os, "statvfs", lambda path: Full if "grub2" in path else real(path))
     assert "df -h" in host.run()["msg"]
-    host.monkeypatch.setattr(kernel_cmdline.os, "statvfs", real)
-    host.monkeypatch.setattr(kernel_cmdline.os, "geteuid", lambda: 1000)
+    host.monkeypatch.setattr(_door.os, "statvfs", real)
+    host.monkeypatch.setattr(_door.os, "geteuid", lambda: 1000)
     assert "become" in host.run()["msg"]
     assert host.texts() == before and not os.path.exists(host.path("backups"))
 
