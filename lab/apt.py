@@ -25,11 +25,12 @@ DEFAULT_MIRROR = "http://deb.debian.org/debian"
 _LISTS_SECONDS = 12 * 3600
 
 BUILD_PACKAGES = (
-    "bc", "bison", "cpio", "debian-archive-keyring", "e2fsprogs", "fakeroot", "flex", "gcc",
-    "grub-common", "grub-pc-bin", "kmod", "libc6-dev", "libelf-dev", "libssl-dev", "make",
-    "mmdebstrap", "openssh-client", "patch", "qemu-system-x86", "qemu-utils", "xz-utils",
+    "bc", "bison", "cpio", "createrepo-c", "debian-archive-keyring", "e2fsprogs", "fakeroot", "flex",
+    "gcc", "gnupg", "grub-common", "grub-pc-bin", "kmod", "libc6-dev", "libelf-dev", "libssl-dev",
+    "make", "mmdebstrap", "openssh-client", "patch", "qemu-system-x86", "qemu-utils", "rpm", "xz-utils",
 )  # fmt: skip
 PYTHON27_PACKAGES = ("debian-archive-keyring", "patchelf", "xz-utils")
+CHROMIUM_PACKAGES = ("chromium", "chromium-driver", "fonts-dejavu-core")
 
 
 def missing(packages: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -44,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _inventory(machine: Vm) -> str:
     lines = ["---", "all:", "  hosts:", f"    {machine.name}:"]
-    lines += [f"      {name}: {value}" for name, value in machine.inventory_vars().items()]
+    # JSON is YAML
+    lines += [f"      {name}: {json.dumps(value)}" for name, value in machine.inventory_vars().items()]
     return "\n".join(lines)
 
 

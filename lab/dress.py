@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from lab import disk, kernel
+from lab import disk
 from lab.cache import LAB_DIR
 from lab.progress import LabError
 
@@ -33,6 +33,7 @@ LINKS = {
     "etc/sysconfig/grub": "../default/grub",
     "etc/sysctl.d/50-pid-max.conf": "/dev/null",
     "etc/system-release": "centos-release",
+    "etc/systemd/system/local-fs.target.wants/lab-lvm.service": "../lab-lvm.service",
     "etc/systemd/system/multi-user.target.wants/lab-net.service": "../lab-net.service",
     "etc/yum.conf": "dnf/dnf.conf",
     "usr/bin/python": "python2",
@@ -42,8 +43,8 @@ LINKS = {
     "usr/lib/systemd/system/sshd.service": "ssh.service",
 }
 MASKED = (
-    "apt-daily-upgrade.timer", "apt-daily.timer", "dm-event.socket", "dnf-makecache.timer", "e2scrub_all.timer",
-    "e2scrub_reap.service", "fstrim.timer", "getty@tty1.service", "logrotate.timer", "lvm2-monitor.service",
+    "apt-daily-upgrade.timer", "apt-daily.timer", "blk-availability.service", "dm-event.socket", "dnf-makecache.timer", "e2scrub_all.timer",
+    "e2scrub_reap.service", "fstrim.timer", "getty@tty1.service", "logrotate.timer", "lvm2-lvmpolld.socket", "lvm2-monitor.service",
     "man-db.timer", "rsyslog.service", "serial-getty@ttyS0.service", "systemd-hwdb-update.service",
     "systemd-networkd-wait-online.service", "systemd-timesyncd.service",
 )  # fmt: skip
@@ -137,27 +138,17 @@ def _users(root: Path, public_key: str) -> None:
             shutil.chown(path, owner, owner)
 
 
-def install_kernels(root: Path, kernels: list[Path]) -> None:
-    """Copy the kernels in, and EL7's rescue kernel, which is the 3.10 one under another name."""
-    for tree in kernels:
-        shutil.copytree(tree, root, dirs_exist_ok=True, symlinks=True)
-    boot = root / "boot"
-    shutil.copyfile(boot / f"vmlinuz-{kernel.EL7}", boot / f"vmlinuz-0-rescue-{MACHINE_ID}")
-
-
 def main() -> None:
     """Unpack, dress and write the disk."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--archive", "--work", "--disk", "--public-key", "--host-key"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--id-max", type=int, required=True)
-    parser.add_argument("kernels", type=Path, nargs="+")
     asked = parser.parse_args()
     asked.work.mkdir()
     asked.work.chmod(0o755)
     subprocess.run(["tar", "-xf", str(asked.archive), "-C", str(asked.work), "--numeric-owner"], check=True)
     dress(asked.work, asked.public_key.read_text(), asked.host_key, asked.id_max)
-    install_kernels(asked.work, asked.kernels)
     disk.write(asked.work, asked.disk)
     shutil.rmtree(asked.work)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The base image: the dressed userland with kernels on a disk, booted once to set up its services.
+"""The base image: the dressed userland on a disk, booted once to install packages and set up services.
 
-The first boot takes QEMU's own kernel loader; it writes initramfs images and grub.cfg, makes
-docker's test image and leaves docker and MariaDB enabled.  After that GRUB boots the disk.
+The first boot takes QEMU's own kernel loader; it installs every package of the mirror's base repository,
+the kernel among them, writes grub.cfg, makes docker's test image and leaves docker and MariaDB enabled.
+After that GRUB boots the disk.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from lab import apt, cache, disk, dress, kernel, rootfs, vm
+from lab import apt, cache, disk, dress, kernel, rootfs, rpms, vm
 from lab.progress import LabError, logged, output, say
 
 # A settled boot uses 17 ids, so 19 `docker run --memory` use up the rest.
@@ -55,28 +56,34 @@ def el7_kernel() -> Path:
 
 
 @functools.cache
+def repositories() -> Path:
+    """Return the directory of the signed repositories, made first where it is missing."""
+    (kernels,) = _parts()[0]
+    return rpms.build(kernels)
+
+
+@functools.cache
 def ensure() -> Path:
     """Return the base image, built first where it is missing."""
-    kernels, archive = _parts()
+    archive = _parts()[1]
     keys = [_ssh_key("id_ed25519"), _ssh_key("host_ed25519")]
     made_of = [Path(str(module.__file__)) for module in (dress, disk)]
     public = [key.with_suffix(".pub") for key in keys]
-    key = cache.key(*[k.name for k in kernels], archive.name, str(ID_MAX), _FIRST_BOOT, _PROVISION, dress.TREE,
+    key = cache.key(repositories().name, archive.name, str(ID_MAX), _FIRST_BOOT, _PROVISION, dress.TREE,
                     *made_of, *public)  # fmt: skip
     return cache.entry("image", key, _build) / "base.qcow2"
 
 
 def _build(target: Path) -> None:
-    kernels, archive = _parts()
+    archive = _parts()[1]
     log = apt.log("image")
     raw = target.parent / "disk.raw"
     prefix = [] if os.geteuid() == 0 else ["fakeroot", "--"]
-    trees = [str(built / r) for built, source in zip(kernels, kernel.SOURCES, strict=True) for r in source.releases]
     logged(
         "dressing the userland as EL7 and writing the disk",
         [*prefix, sys.executable, "-m", "lab.dress", "--archive", str(archive), "--work", str(target.parent / "tree"),
          "--disk", str(raw), "--public-key", f"{private_key()}.pub", "--host-key", str(_ssh_key("host_ed25519")),
-         "--id-max", str(ID_MAX), *trees],
+         "--id-max", str(ID_MAX)],
         cwd=cache.LAB_DIR.parent, log=log,
     )  # fmt: skip
     base = target / "base.qcow2"
@@ -90,9 +97,10 @@ def _provision(base: Path, log: Path) -> None:
     machine.destroy()
     machine.boot(base, extra=["-kernel", str(el7_kernel()), "-append", _FIRST_BOOT])
     try:
-        say(f"first boot: SSH after {machine.wait_ssh():.1f} s; setting up services, about 2 minutes")
+        say(f"first boot: SSH after {machine.wait_ssh():.1f} s; setting up packages and services, about 2 minutes")
+        urls = [f"http://mirror.lab/base/{package.name}" for package in sorted((machine.mirror / "base").glob("*.rpm"))]
         done = machine.run(
-            f"bash -s {kernel.EL7}", check=False, timeout=_PROVISION_SECONDS, stdin=_PROVISION.read_text()
+            ["bash", "-s", kernel.EL7, *urls], check=False, timeout=_PROVISION_SECONDS, stdin=_PROVISION.read_text()
         )
         with open(log, "a", encoding="utf-8") as out:
             out.write(f"\n### provisioning\n{done.stdout}{done.stderr}")

@@ -20,8 +20,10 @@ from lab.progress import logged, say
 
 CONFIG_DIR = cache.LAB_DIR / "kernel"
 
-EL7 = "3.10.0-1127.el7.x86_64"
+EL7 = "3.10.0-1127.el7.x86_64"  # of CentOS 7.8, on the base image
+EL7_UPDATE = "3.10.0-1160.119.1.el7.x86_64"  # the last one of CentOS 7
 KERNEL_LT = "5.4.278-1.el7.elrepo.x86_64"
+KERNEL_ML = "6.9.7-1.el7.elrepo.x86_64"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Source:
     releases: tuple[str, ...]
 
 
-SOURCES = (Source("linux-source-5.10", "lab.config", ("el7-kmem.patch",), (EL7, KERNEL_LT)),)
+SOURCES = (
+    Source("linux-source-5.10", "lab.config", ("el7-kmem.patch",), (EL7, EL7_UPDATE, KERNEL_LT, KERNEL_ML)),
+)
 
 
 def build(suite: apt.Bullseye, source: Source) -> Path:

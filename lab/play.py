@@ -49,6 +49,25 @@ def playbook(
     return _run(argv, env, show, timeout)
 
 
+def role(
+    name: str, where: pathlib.Path | str, *options: str, tasks: str = "main", **variables: object
+) -> subprocess.CompletedProcess[str]:
+    """Run one role of the collection, as an admin would; the return code is the caller's to judge."""
+    arguments = f"name=el7ops.kmem.{name} tasks_from={tasks}"
+    argv = ["ansible", "-i", str(where), "all", "-m", "ansible.builtin.include_role", "-a", arguments]
+    return _run([*argv, "-e", json.dumps(variables), *options], None, False, 600)
+
+
+def gather_facts(where: pathlib.Path | str) -> None:
+    """Gather the host's facts with a playbook that does nothing else; for comparisons of time."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as book:
+        book.write("- hosts: all\n  gather_facts: true\n")
+        book.flush()
+        done = _run(["ansible-playbook", "-i", str(where), book.name], None, False, 300)
+    if done.returncode:
+        raise LabError(f"gathering facts failed: {done.stdout}")
+
+
 def module(name: str, where: pathlib.Path | str, arguments: Mapping[str, object] | None = None) -> dict:
     """Run one module and return its result; the module must succeed."""
     (host,) = json.loads(pathlib.Path(where).read_text())["all"]["hosts"]

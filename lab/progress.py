@@ -35,9 +35,11 @@ def logged(
     log: Path,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    quiet: bool = False,
 ) -> None:
-    """Run ARGV with its output appended to LOG; show the end of LOG if it fails."""
-    say(title)
+    """Run ARGV with its output appended to LOG; show the end of LOG if it fails. QUIET: TITLE goes to LOG only."""
+    if not quiet:
+        say(title)
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as out:
         out.write(f"\n### {title}\n$ {' '.join(argv)}\n".encode())

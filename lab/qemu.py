@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab import cache
@@ -14,6 +17,7 @@ from lab.progress import LabError, output, say
 SMP = 2
 MEMORY_MIB = 1536
 KVM_PROBE_SECONDS = 10
+MIRROR_ADDRESS = "10.0.2.100:80"  # mirror.lab in the guest's /etc/hosts
 
 _ACCEL = {
     "kvm": ["-accel", "kvm", "-cpu", "host"],
@@ -55,18 +59,32 @@ def _kvm_boots(kernel_image: Path) -> bool:
     return done.returncode == 0 and b"Linux version" in done.stdout
 
 
-def start(directory: Path, disk: Path, port: int, accelerator: str, extra: list[str]) -> None:
-    """Start QEMU in the background; it leaves pid, monitor and serial.log in DIRECTORY."""
+def start(
+    directory: Path, disks: list[Path], ports: Mapping[int, int], mirror: Path, accelerator: str, extra: list[str]
+) -> None:
+    """Start QEMU in the background; it leaves pid, monitor and serial.log in DIRECTORY.
+
+    PORTS: port of the guest to the port of the loopback address that leads there. MIRROR is what the
+    guest sees at MIRROR_ADDRESS.
+    """
+    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{port}-:{guest_port}" for guest_port, port in ports.items())
+    httpd = shlex.join([sys.executable, "-IS", str(cache.LAB_DIR / "httpd.py"), str(mirror)])
+    drives = [f"file={_escaped(str(disk))},if=virtio,format=qcow2,cache=unsafe,discard=unmap" for disk in disks]
     output(
         ["qemu-system-x86_64", "-name", directory.name, "-machine", "pc,usb=off", *_ACCEL[accelerator],
-         "-smp", str(SMP), "-m", str(MEMORY_MIB),
-         "-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe,discard=unmap",
-         "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=n0,romfile=",
+         "-smp", str(SMP), "-m", str(MEMORY_MIB), *(word for drive in drives for word in ("-drive", drive)),
+         "-netdev", f"user,id=n0{forwards},guestfwd=tcp:{MIRROR_ADDRESS}-cmd:{_escaped(httpd)}",
+         "-device", "virtio-net-pci,netdev=n0,romfile=",
          "-device", "virtio-rng-pci", "-display", "none", "-vga", "none",
          "-chardev", f"file,id=serial,path={directory / 'serial.log'},append=on", "-serial", "chardev:serial",
          "-monitor", f"unix:{directory / 'monitor'},server,nowait", "-pidfile", str(directory / "pid"),
          "-daemonize", *extra]
     )  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    """Return TEXT as QEMU wants it inside of an option: a comma ends one."""
+    return text.replace(",", ",,")
 
 
 def monitor(directory: Path, command: str, timeout: float) -> str:

@@ -12,7 +12,7 @@ from lab.progress import logged, output, say
 
 PACKAGES = (
     "busybox-static", "ca-certificates", "cpio", "curl", "dbus", "dnf", "docker.io", "e2fsprogs", "gnupg",
-    "grub-pc-bin", "grub2-common", "iproute2", "iptables", "kmod", "mariadb-server", "openssh-server", "procps",
+    "grub-pc-bin", "grub2-common", "iproute2", "iptables", "kmod", "lvm2", "mariadb-server", "openssh-server", "procps",
     "python2.7", "python3", "python3-dnf", "python3-rpm", "python3-selinux", "rpm", "strace", "sudo", "systemd",
     "systemd-sysv",
 )  # fmt: skip

@@ -19,13 +19,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import cache, image, qemu
+from lab import cache, image, qemu, rpms
 from lab.progress import LabError, output, say
 
 HOST = "127.0.0.1"
 BOOT_SECONDS = 240
 STOP_SECONDS = 60
 MONITOR_SECONDS = 180
+# what of the guest can be reached from here: name, and port in the guest
+SERVICES = {"ssh": 22, "mariadb": 3306, "gitlab": 80}
+# yum is dnf 4 in the lab, which needs Python 3 on the target
+_PYTHON3_ROLES = ["el7ops.kmem.yum_update", "el7ops.kmem.elrepo_kernel"]
 _LAB_APPEND = "/etc/default/grub.d/zz-lab-append.cfg"
 
 
@@ -42,6 +46,14 @@ def names() -> list[str]:
     return sorted(path.name for path in (cache.root() / "vm").glob("*") if path.is_dir())
 
 
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _number in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 class Vm:
     """One machine; the object holds no state that is not on the disk."""
 
@@ -50,6 +62,8 @@ class Vm:
         self.directory = cache.root() / "vm" / name
         self.serial_log = self.directory / "serial.log"
         self.overlay = self.directory / "overlay.qcow2"
+        self.second_disk = self.directory / "second.qcow2"
+        self.mirror = self.directory / "mirror"
 
     # -- state -----------------------------------------------------------------
 
@@ -61,12 +75,16 @@ class Vm:
     def _note(self, **values: str | int) -> None:
         (self.directory / "state.json").write_text(json.dumps({**self._state, **values}))
 
+    def port_of(self, service: str) -> int:
+        """Return the port on the loopback address that leads to one of SERVICES in the guest."""
+        if service not in self._state:
+            raise LabError(f"{self.name} was never started; type: python3 -m lab start {self.name}")
+        return int(self._state[service])
+
     @property
     def port(self) -> int:
         """The port on the loopback address that leads to the guest's SSH."""
-        if "port" not in self._state:
-            raise LabError(f"{self.name} was never started; type: python3 -m lab start {self.name}")
-        return int(self._state["port"])
+        return self.port_of("ssh")
 
     @property
     def pid(self) -> int | None:
@@ -81,11 +99,14 @@ class Vm:
 
     # -- life ------------------------------------------------------------------
 
-    def start(self, append: str = "", fresh: bool = True, accel: str | None = None) -> float:
+    def start(
+        self, append: str = "", fresh: bool = True, accel: str | None = None, second_disk_mib: int = 0
+    ) -> float:
         """Boot and wait for SSH; return the seconds that the (first) boot took.
 
         A fresh machine gets a new overlay; otherwise it boots as it was left.  APPEND goes into
-        the guest's GRUB configuration, which takes a second boot.
+        the guest's GRUB configuration, which takes a second boot.  A second disk is empty, and
+        /dev/vdb in the guest; it stays until the machine is destroyed.
         """
         base = image.ensure()
         if self.pid and not fresh:
@@ -96,6 +117,8 @@ class Vm:
             if not self.overlay.exists():
                 self.directory.mkdir(parents=True, exist_ok=True)
                 output(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base), str(self.overlay)])
+            if second_disk_mib and not self.second_disk.exists():
+                output(["qemu-img", "create", "-q", "-f", "qcow2", str(self.second_disk), f"{second_disk_mib}M"])
             self.boot(self.overlay, accel)
         took = self.wait_ssh()
         say(f"{self.name}: SSH after {took:.1f} s")
@@ -106,11 +129,18 @@ class Vm:
     def boot(self, disk: Path, accel: str | None = None, extra: Sequence[str] = ()) -> None:
         """Start QEMU on DISK; for start() and for provisioning the base image."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
-        self._note(port=port)
-        qemu.start(self.directory, disk, port, accel or qemu.accel(image.el7_kernel()), list(extra))
+        if not self.mirror.exists():
+            self.fill_mirror()
+        ports = dict(zip(SERVICES, _free_ports(len(SERVICES)), strict=True))
+        self._note(**ports)
+        forwards = {SERVICES[name]: port for name, port in ports.items()}
+        disks = [disk, self.second_disk] if self.second_disk.exists() else [disk]
+        qemu.start(self.directory, disks, forwards, self.mirror, accel or qemu.accel(image.el7_kernel()), list(extra))
+
+    def fill_mirror(self) -> None:
+        """Put back what the guest sees under http://mirror.lab/; it is a copy, a test may do to it what it wants."""
+        shutil.rmtree(self.mirror, ignore_errors=True)
+        shutil.copytree(image.repositories(), self.mirror)
 
     def _append(self, append: str) -> None:
         say(f"{self.name}: kernel arguments {append!r}, second boot")
@@ -214,8 +244,8 @@ class Vm:
         """Go back to the memory and disk saved under TAG."""
         qemu.monitor(self.directory, f"loadvm {tag}", MONITOR_SECONDS)
 
-    def inventory_vars(self) -> dict[str, str | int]:
-        """Return the variables with which Ansible reaches this machine."""
+    def inventory_vars(self) -> dict[str, object]:
+        """Return the variables with which Ansible reaches this machine and its mirror."""
         return {
             "ansible_host": HOST,
             "ansible_port": self.port,
@@ -223,5 +253,13 @@ class Vm:
             "ansible_ssh_private_key_file": str(image.private_key()),
             "ansible_ssh_common_args": "-o IdentitiesOnly=yes -o StrictHostKeyChecking=no"
             " -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
-            "ansible_python_interpreter": "/usr/bin/python2.7",
+            "ansible_python_interpreter": "{{ '/usr/bin/python3' if ansible_role_name | default('') in "
+            f"{_PYTHON3_ROLES} else '/usr/bin/python2.7' }}}}",
+            "yum_update_yum_backend": "dnf4",
+            "elrepo_kernel_yum_backend": "dnf4",
+            "elrepo_kernel_baseurls": ["http://mirror.lab/elrepo-kernel/"],
+            "elrepo_kernel_archives": [],  # no test may reach out of the lab
+            "elrepo_kernel_keys": [
+                {"name": "lab", "file": str(rpms.public_key("elrepo")), "fingerprint": rpms.fingerprint("elrepo")}
+            ],
         }

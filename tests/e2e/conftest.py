@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One machine of the lab for all end-to-end tests; they run in the order of the file, as a night does."""
+"""One machine of the lab for each file of end-to-end tests; they run in the order of the file, as a night does."""
 
 import pathlib
 import sys
@@ -14,20 +14,20 @@ from lab.demo import Job  # noqa: E402
 from lab.vm import Vm  # noqa: E402
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def vm():
     machine = Vm("e2e")
-    machine.start(fresh=True)
+    machine.destroy()
     yield machine
     machine.destroy()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def job(vm):
     return Job(vm)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def where(vm):
     return play.inventory(vm)
 
