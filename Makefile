@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 PYTHON = $$(.ci/python)
 
-.PHONY: help demo test units lint e2e lab lock clean
+.PHONY: help demo test units lint e2e matrix lab lock clean
 
 help: ## Show these targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ lint: ## Only the linters and ansible-test sanity
 
 e2e: ## Only the tests on the lab's virtual machine
 	@python=$(PYTHON) && exec $$python tests/run.py e2e
+
+matrix: ## The tests on the virtual machine with every case instead of some: a controller killed at each single task
+	@python=$(PYTHON) && EL7OPS_MATRIX=1 exec $$python tests/run.py e2e
 
 lab: ## Build the lab's virtual machine, or find it in the cache
 	@python=$(PYTHON) && exec $$python -m lab build

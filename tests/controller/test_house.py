@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The house rules that a machine can check."""
 
+import os
 import pathlib
 import re
 import sys
 
 import pytest
 import yaml
+from ansible.errors import AnsibleFilterError
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "plugins" / "filter"))
 
 import explain  # noqa: E402
-import outcome  # noqa: E402
+import lock  # noqa: E402
+import run_plan  # noqa: E402
 
 ROLES = sorted(path.name for path in (REPO / "roles").iterdir())
-YAML = sorted([*REPO.glob("roles/*/tasks/*.yml"), *REPO.glob("playbooks/*.yml")])
+YAML = sorted([*REPO.glob("roles/*/tasks/*.yml"), *REPO.glob("playbooks/**/*.yml")])
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -36,7 +39,8 @@ def test_no_swallowed_failure_and_no_shell(path):
     subject = (path.parents[1].name if path.stem == "main" else path.stem) + " | "
     # a play has no subject of its own, its tasks have
     names = re.findall(r"^ +- name: (.+)$" if path.parent.name == "playbooks" else r"^ *- name: (.+)$", text, re.M)
-    assert names and all(name.lower().startswith(subject) for name in names), names
+    assert names or "import_playbook" in text
+    assert all(name.lower().startswith(subject) for name in names), names
 
 
 @pytest.mark.parametrize("path", sorted([*REPO.glob("plugins/module*/*.py")]), ids=lambda path: path.name)
@@ -53,6 +57,7 @@ def test_plugins_and_roles_do_not_know_lab_and_tests():
 FACTS = {
     "verdict": "failing", "evidence": ["one", "two"], "missing": ["three"], "slab": {"leaked": 19}, "accounting": {"state": "inactive"},
     "recommendation": {"strategy": "mitigate", "reasons": ["why"], "avoid": ["not so"]},
+    "kernel": {"line": "el7", "release": "3.10.0-1127.el7.x86_64"},
 }  # fmt: skip
 
 
@@ -63,10 +68,27 @@ def test_explain_says_verdict_evidence_and_the_next_command():
     assert not any("remediate" in line for line in explain.explain(dict(FACTS, recommendation=dict(FACTS["recommendation"], strategy="none")), "web1"))
 
 
-def test_outcome_never_says_more_than_was_seen():
-    after = dict(FACTS, verdict="protected", slab={"leaked": 0})
-    assert outcome.outcome(after, FACTS, "web1", [{"downtime_s": 16}], False)[0] == "web1: verdict failing -> protected"
-    pending = " ".join(outcome.outcome(FACTS, FACTS, "web1", [], True))
-    assert "NOT CURED" in pending and "protected" not in pending
-    unproved = dict(after, accounting={"state": "not_provable"})
-    assert any("not provable" in line for line in outcome.outcome(unproved, FACTS, "web1", [], False))
+@pytest.mark.parametrize("strategy", run_plan.STRATEGIES)
+def test_every_stage_of_a_strategy_has_its_task_files(strategy):
+    stages = REPO / "playbooks" / "stages"
+    for stage in run_plan.run_plan(strategy):
+        assert (stages / f"{stage['name']}.yml").exists(), stage
+        assert not stage["reboot"] or (stages / f"{stage['name']}_prove.yml").exists(), stage
+
+
+def test_the_plan_takes_the_snapshot_first_and_other_minutes():
+    assert [run_plan.run_plan(name)[0]["name"] for name in ("article", "upgrade")] == ["snapshot", "snapshot"]
+    assert [sum(stage["reboot"] for stage in run_plan.run_plan(name)) for name in ("article", "upgrade", "mitigate")] == [4, 1, 1]
+    assert run_plan.run_plan("mitigate", {"nokmem": "7"})[0]["minutes"] == 7
+    for wrong in (("x",), ("mitigate", {"x": 1})):
+        with pytest.raises(AnsibleFilterError):
+            run_plan.run_plan(*wrong)
+
+
+def test_a_lock_is_dead_only_where_this_machine_can_tell():
+    here = lock.lock(None)["owner"]
+    assert here["pid"] == os.getpid() and here["began"]
+    assert not lock.lock({"owner": here})["dead"]
+    assert lock.lock({"owner": dict(here, began="1@x")})["dead"] and lock.lock({"owner": dict(here, pid=2**22 + 1)})["dead"]
+    for other in ({"owner": dict(here, controller="elsewhere", pid=2**22 + 1)}, {"owner": {}}, {}, {"owner": dict(here, began="")}):
+        assert not lock.lock(other)["dead"]

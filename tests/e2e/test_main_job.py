@@ -16,9 +16,16 @@ from lab import demo, play, venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 DEFAULTS, CONFIG = "/etc/default/grub", "/boot/grub2/grub.cfg"
-EL7, LT = "3.10.0-1127.el7.x86_64", "5.4.278-1.el7.elrepo.x86_64"
-STRATEGY = {"kmem_strategy": "mitigate", "kmem_allow_reboot": True}
+EL7 = "3.10.0-1127.el7.x86_64"
+# the churn is watched for a minute by default, which is right for a host and long for a test
+STRATEGY = {"kmem_strategy": "mitigate", "kmem_allow_reboot": True, "service_verify_churn_interval": 5}
+MATRIX = bool(os.environ.get("EL7OPS_MATRIX"))  # make matrix: every case instead of some
 night = {}  # what earlier tests saw
+
+
+@pytest.fixture(scope="module", autouse=True)
+def evening(vm):
+    vm.start(fresh=True)
 
 
 def files(host):
@@ -120,7 +127,7 @@ def test_the_plan_changes_nothing(where, host):
     done = play.playbook("remediate", where, "--check", "--diff", **STRATEGY)
     assert done.returncode == 0, done.stdout
     assert "+GRUB_CMDLINE_LINUX=" in done.stdout and "cgroup.memory=nokmem" in done.stdout
-    assert "nothing was changed: the lines shown by --diff are written, then the host is rebooted once" in " ".join(done.stdout.split())
+    assert "nothing was changed: Switch kmem accounting off" in " ".join(done.stdout.split()) and "Reboots: 1." in done.stdout
     assert files(host) == night["files"] and boot_id(host) == night["boot"]
     assert not host.file("/var/lib/el7ops-kmem").exists
 
@@ -128,7 +135,9 @@ def test_the_plan_changes_nothing(where, host):
 def killed(where, note, **at):
     """A remediate whose controller is killed; the task at which that happened stands in the file NOTE."""
     env = {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "killer"), "ANSIBLE_CALLBACKS_ENABLED": "kill_at", "KILL_NOTE": str(note)}
-    return play.playbook("remediate", where, env={**env, **{key: str(value) for key, value in at.items()}}, **STRATEGY)
+    done = play.playbook("remediate", where, env={**env, **{key: str(value) for key, value in at.items()}}, **STRATEGY)
+    assert done.returncode == -9, done.stdout
+    return note.read_text()
 
 
 def settled(vm):
@@ -141,13 +150,14 @@ def test_killed_at_any_task_both_files_are_one_of_two_states(vm, where, host, tm
     states = [night["files"]]
     number, rebooting = 0, False
     while not rebooting:
-        number += 1
-        done = killed(where, tmp_path / "note", KILL_AT_TASK=number)
-        assert done.returncode == -9, done.stdout
-        rebooting = "reboot | Reboot and wait" in (tmp_path / "note").read_text()
+        number += 1 if MATRIX else 6
+        rebooting = "reboot | Reboot" in killed(where, tmp_path / "note", KILL_AT_TASK=number)
         settled(vm)
         if files(host) not in states:
             states.append(files(host))
+        # the steps get small where it writes and where it would reboot
+        if not MATRIX and (len(states) > 1 or number > 40):
+            number -= 5
     assert number > 15, "the play has more tasks than that before it reboots"
     assert boot_id(host) == night["boot"]
     assert len(states) == 2, "as before, and as after"
@@ -161,15 +171,33 @@ def test_killed_while_it_writes_both_files_are_one_of_two_states(vm, where, host
     # back to the state before, the same way as an admin would
     play.module("el7ops.kmem.kernel_cmdline", where, {"state": "absent"})
     assert files(host) == night["files"]
-    done = killed(where, tmp_path / "note", KILL_AT_NAME="Write the argument to every boot entry", KILL_AFTER=after)
-    assert done.returncode == -9, done.stdout
+    # the task comes twice: a preflight tries it without writing
+    killed(where, tmp_path / "note", KILL_AT_NAME="Write the argument to every boot entry", KILL_AFTER=after)
     settled(vm)
     assert all(text in (old, new) for text, old, new in zip(files(host), night["files"], night["written"]))
 
 
+# the tasks behind the reboot, in the same run; in make test the first, one in the middle, and one at the end
+@pytest.mark.parametrize("number", range(1, 17) if MATRIX else (1, 7, 14))
+def test_killed_behind_the_reboot_the_next_run_finishes_without_another(vm, where, host, tmp_path, number):
+    if "before the reboot" not in night:
+        night["before the reboot"] = "before"
+        vm.snapshot("before")
+    else:
+        vm.restore("before")
+    met = killed(where, tmp_path / "note", KILL_BEHIND="Reboot and wait for an answer", KILL_AT_TASK=number)
+    print(f"killed at: {met}")
+    settled(vm)
+    boot = boot_id(host)
+    assert boot != night["boot"]
+    done = play.playbook("remediate", where, **STRATEGY)
+    assert done.returncode == 0 and "-> protected" in done.stdout, done.stdout
+    assert boot_id(host) == boot and files(host) == night["written"]
+
+
 def test_killed_while_it_reboots_the_next_run_finishes_the_job(vm, where, host, tmp_path):
-    done = killed(where, tmp_path / "note", KILL_AT_NAME="Reboot and wait", KILL_AFTER=3)
-    assert done.returncode == -9, done.stdout
+    vm.restore("before")
+    killed(where, tmp_path / "note", KILL_AT_NAME="Reboot and wait", KILL_AFTER=3)
     time.sleep(5)
     vm.wait_ssh()
     done = play.playbook("remediate", where, **STRATEGY)
@@ -182,7 +210,7 @@ def test_the_host_is_cured_seen_from_outside(vm, job, host):
     assert host.check_output("uname -r") == EL7
     assert "cgroup.memory=nokmem" in host.file("/proc/cmdline").content_string.split()
     entries = [line for line in host.check_output("grubby --info=ALL").splitlines() if line.startswith("args=")]
-    assert len(entries) == 3 and all("cgroup.memory=nokmem" in entry for entry in entries)
+    assert len(entries) == 2 and all("cgroup.memory=nokmem" in entry for entry in entries)
     job.wait_for_docker()
     for service in ("docker", "mariadb", "sshd"):
         assert host.service(service).is_running, service
@@ -207,7 +235,7 @@ def test_a_second_run_changes_nothing(where, host):
     done = play.playbook("remediate", where, **STRATEGY)
     assert done.returncode == 0 and "changed=0" in done.stdout, done.stdout
     assert files(host) == before and boot_id(host) == boot
-    assert "proved in a running container" in " ".join(done.stdout.split())
+    assert "kmem accounting is off in the live" in " ".join(done.stdout.split())
 
 
 def test_inside_a_container_it_is_unknown_and_refused(vm, host):
@@ -228,7 +256,7 @@ def test_without_leave_to_reboot_it_writes_and_says_that_nothing_is_cured(where,
     play.module("el7ops.kmem.kernel_cmdline", where, {"state": "absent"})
     vm.reboot()
     boot = boot_id(host)
-    done = play.playbook("remediate", where, kmem_strategy="mitigate", kmem_allow_reboot=False)
+    done = play.playbook("remediate", where, **{**STRATEGY, "kmem_allow_reboot": False})
     assert done.returncode == 0 and "PREPARED, NOT CURED" in done.stdout, done.stdout
     assert boot_id(host) == boot and files(host) == night["written"]
     assert play.module("el7ops.kmem.kmem_facts", where)["ansible_facts"]["kmem"]["verdict"] != "protected"
@@ -236,15 +264,6 @@ def test_without_leave_to_reboot_it_writes_and_says_that_nothing_is_cured(where,
 
 def test_taking_it_away_gives_both_files_back_to_the_byte(where, host):
     play.module("el7ops.kmem.kernel_cmdline", where, {"state": "absent"})
-    assert files(host) == night["files"]
-
-
-def test_a_newer_kernel_is_not_applicable_and_refused(vm, where, host):
-    vm.run(["grub2-reboot", f"CentOS Linux ({LT}) 7 (Core)"])
-    vm.reboot()
-    assert host.check_output("uname -r") == LT
-    assert f"{vm.name}: NOT APPLICABLE" in play.playbook("diagnose", where).stdout
-    refused(play.playbook("remediate", where, **STRATEGY), LT, "newer than EL7")
     assert files(host) == night["files"]
 
 

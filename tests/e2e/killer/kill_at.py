@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kills ansible-playbook, with all its children, when task number KILL_AT begins, or KILL_AFTER seconds later."""
+"""Kills ansible-playbook, with all its children, when a task begins, or KILL_AFTER seconds later.
+
+The task is number KILL_AT_TASK, counted from the first or behind the first task with KILL_BEHIND in its name; or the
+KILL_COUNTth one (default: the first) with KILL_AT_NAME in its name.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +30,23 @@ class CallbackModule(CallbackBase):
 
     def __init__(self):
         super().__init__()
-        self.number = 0
+        self.number = self.met = 0
+        self.counting = "KILL_BEHIND" not in os.environ
 
     def v2_playbook_on_task_start(self, task, is_conditional):
-        self.number += 1
-        if os.environ.get("KILL_AT_TASK", str(self.number)) != str(self.number) or os.environ.get("KILL_AT_NAME", "") not in task.get_name():
+        name = task.get_name()
+        self.number += self.counting
+        self.counting = self.counting or os.environ["KILL_BEHIND"] in name
+        self.met += os.environ.get("KILL_AT_NAME", "") in name
+        if "KILL_AT_NAME" in os.environ:
+            due = os.environ["KILL_AT_NAME"] in name and self.met == int(os.environ.get("KILL_COUNT", "1"))
+        else:
+            due = self.number == int(os.environ["KILL_AT_TASK"])
+        if not due:
             return
         # the screen is no witness: the last lines of a killed process may never reach it
         with open(os.environ["KILL_NOTE"], "w", encoding="utf-8") as note:
-            note.write(task.get_name())
+            note.write(name)
         delay = float(os.environ.get("KILL_AFTER", "0"))
         if delay:
             threading.Timer(delay, self.kill).start()

@@ -1,0 +1,82 @@
+# Copyright: el7ops.kmem contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The strategies as lists of stages: what is done, in which order, how long it may take, and where the host reboots."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: run_plan
+short_description: The stages of a strategy
+version_added: 0.1.0
+author: el7ops.kmem contributors (@el7ops)
+description: Each stage has a name, a title, the minutes that it may take, and whether it ends with a reboot where one is due.
+positional: minutes
+options:
+  _input:
+    description: The strategy.
+    type: str
+    choices: [article, upgrade, mitigate, reboot, restore_kmem]
+    required: true
+  minutes:
+    description: Other minutes for some stages, by name; from the measurements of your own hosts.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Say what would be done
+  ansible.builtin.debug:
+    msg: "{{ 'upgrade' | el7ops.kmem.run_plan | map(attribute='title') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: name, title, minutes, reboot.
+  type: list
+  elements: dict
+"""
+
+from ansible.errors import AnsibleFilterError
+
+# Minutes are what a slow physical host needs with its firmware's start; a stage is not begun if they do not fit into the window.
+STAGES = {
+    "snapshot": ("Take care of the way back: a snapshot of the system disk", 5),
+    "nokmem": ("Switch kmem accounting off: cgroup.memory=nokmem on every boot entry", 20),
+    "yum_update": ("Update all packages", 60),
+    "elrepo_kernel": ("Install the new kernel from ELRepo", 15),
+    "grub_default": ("Make the new kernel the default and boot it", 25),
+    "restore_kmem": ("Allow kmem accounting again: cgroup.memory=nokmem goes", 20),
+    "reboot": ("Reboot, which frees what has leaked", 20),
+}
+# (stage, does it end with a reboot). The snapshot comes before everything that changes the host. "article" reboots wherever the
+# write-up of that night does; "upgrade" reaches the same end with one: a new kernel needs no nokmem first.
+STRATEGIES = {
+    "article": (
+        ("snapshot", False), ("nokmem", True), ("yum_update", True), ("elrepo_kernel", False), ("grub_default", True), ("restore_kmem", True),
+    ),
+    "upgrade": (("snapshot", False), ("yum_update", False), ("elrepo_kernel", False), ("restore_kmem", False), ("grub_default", True)),
+    "mitigate": (("nokmem", True),),
+    "reboot": (("reboot", True),),
+    "restore_kmem": (("restore_kmem", True),),
+}  # fmt: skip
+
+
+def run_plan(strategy, minutes=None):
+    minutes = minutes or {}
+    if strategy not in STRATEGIES:
+        raise AnsibleFilterError(f"there is no strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
+    unknown = sorted(set(minutes) - set(STAGES))
+    if unknown:
+        raise AnsibleFilterError(f"kmem_stage_minutes names stages that do not exist: {', '.join(unknown)}; there are {', '.join(STAGES)}")
+    return [
+        {"name": name, "title": STAGES[name][0], "minutes": int(minutes.get(name, STAGES[name][1])), "reboot": reboot}
+        for name, reboot in STRATEGIES[strategy]
+    ]
+
+
+class FilterModule:
+    """Filters of el7ops.kmem."""
+
+    def filters(self):
+        return {"run_plan": run_plan}
