@@ -16,7 +16,7 @@ options:
   _input:
     description: The strategy.
     type: str
-    choices: [article, upgrade, mitigate, reboot, restore_kmem]
+    choices: [article, upgrade, mitigate, runc, reboot, restore_kmem]
     required: true
   minutes:
     description: Other minutes for some stages, by name; from the measurements of your own hosts.
@@ -47,6 +47,7 @@ STAGES = {
     "elrepo_kernel": ("Install the new kernel from ELRepo", 15),
     "grub_default": ("Make the new kernel the default and boot it", 25),
     "restore_kmem": ("Allow kmem accounting again: cgroup.memory=nokmem goes", 20),
+    "runc_nokmem": ("Exchange runc for one that leaves kernel memory alone", 10),
     "reboot": ("Reboot, which frees what has leaked", 20),
 }
 # (stage, does it end with a reboot). The snapshot comes before everything that changes the host. "article" reboots wherever the
@@ -57,6 +58,7 @@ STRATEGIES = {
     ),
     "upgrade": (("snapshot", False), ("yum_update", False), ("elrepo_kernel", False), ("restore_kmem", False), ("grub_default", True)),
     "mitigate": (("nokmem", True),),
+    "runc": (("runc_nokmem", False),),
     "reboot": (("reboot", True),),
     "restore_kmem": (("restore_kmem", True),),
 }  # fmt: skip

@@ -79,6 +79,27 @@ def collect(emit, root="/", probe=False):
         emit("logs", lines)
 
 
+def quick(emit, root="/"):
+    """The part that a forecast needs, and no command is started for it: what role monitor reads every half hour."""
+    emit("schema", _kmem.SCHEMA)
+    emit("taken_at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    emit("uname", {"release": os.uname()[2], "machine": os.uname()[4]})
+    uptime, dummy = _host.probe_text(at(root, "/proc/uptime"))
+    if uptime:
+        emit("uptime_s", int(float(uptime.split()[0])))
+    files = {}
+    for path in ("/proc/cgroups", "/proc/mounts", "/proc/cmdline"):
+        files[path] = _host.probe_text(at(root, path))[0]
+    emit("files", files)
+    slab = slab_names(at(root, "/sys/kernel/slab"))
+    if slab is not None:
+        emit("slab", slab)
+    version, mount = _kmem.memory_mount(files["/proc/mounts"])
+    if version == 1:
+        groups, capped = _host.directories_below(at(root, mount), GROUP_LIMIT, time.time() + WALK_SECONDS)
+        emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": [os.path.basename(group) for group in groups]})
+
+
 def at(root, path):
     """A path of the host below another root, for tests and mounted images."""
     return os.path.join(root, path.lstrip("/"))

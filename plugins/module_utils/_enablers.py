@@ -34,6 +34,7 @@ SIGNS = (("dockerd", re.compile(r"^docker-[0-9a-f]{64}\.scope$")), ("kubelet", r
          ("containerd", re.compile(r"^[0-9a-f]{64}$")))  # fmt: skip
 PARENTS = (("dockerd", re.compile(r"^docker$")), ("kubelet", re.compile(r"^kubepods(?:\.slice)?$")), ("lxc-start", re.compile(r"^lxc$")),
            ("slurmd", re.compile(r"^slurm$")))  # fmt: skip
+OF_ENGINES = re.compile(r"docker|kubepods|containerd|crio|libpod|machine\.slice|lxc|slurm|[0-9a-f]{64}")
 CONFIGS = ("/etc/slurm/cgroup.conf", "/etc/slurm-llnl/cgroup.conf")
 RULES = "/etc/cgconfig.conf"
 
@@ -88,12 +89,16 @@ def enablers(doc):
         # a package that is there explains the program; a runc explains only those that use the host's
         if stem == "containerd" and "a memory cgroup" in running[stem] and set(running) - set([stem]):
             continue  # a bare container id, made by another program that is listed
-        if not explained and not (stem in ("dockerd", "containerd", "podman", "crio") and looked_at):
+        if not explained and not (stem in ("dockerd", "containerd", "podman", "crio") and set(looked_at) - set(["containerd.io"])):
             item = finding(stem, None, "unknown", "%s, and no package or binary of it was seen" % running[stem])
             if stem == "slurmd":
                 item["kmem"], why = _runc.slurm(slurm_config(files), None)
                 item["evidence"] = "%s; %s" % (running[stem], why)
             found.append(dict(item, installed=None))
+    for path, read in sorted((mapping(doc, "slabinfo") or {}).items()):
+        # accounting that is on outside of containers is nobody's runc
+        if isinstance(read, dict) and read.get("errno") == 0 and not isinstance(read.get("errno"), bool) and not OF_ENGINES.search("%s" % (path,)):
+            found.append(finding("cgroup %s" % (path,), None, "on", "kmem accounting is on in it, and no container engine made it", kind="group"))
     rules = files.get(RULES)
     if isinstance(rules, TEXT) and re.search(r"^[^#\n]*memory\.kmem\.limit_in_bytes", rules, re.M):
         found.append(finding(RULES, None, "on", "it gives groups a kernel memory limit, which switches accounting on in them", kind="group"))
@@ -145,6 +150,7 @@ def of_package(name, version, looked_at, files, own):
         if seen in ("on", "off") and seen != kmem:
             why += " says %s, but the strings of its /usr/bin/runc decide" % kmem
             kmem = seen
+        looked_at.setdefault("containerd.io", kmem)
     elif name == "kubelet":
         kmem, why = _runc.kubelet(version), "table of upstream kubelet releases; it does not use the host's runc for this"
         if own.get("kubelet") == "off" != kmem:
@@ -159,7 +165,7 @@ def of_package(name, version, looked_at, files, own):
     elif name in CARRIERS:
         kmem, why = of_carrier(name, version, looked_at)
     elif name == "cri-o":
-        kmem = "on" if "on" in looked_at.values() else "unknown"
+        kmem = "on" if "on" in [kmem for path, kmem in looked_at.items() if path != "containerd.io"] else "unknown"
         why = "the runtime that its crio.conf names is what counts, and that file is not read"
     elif name == "nvidia-container-runtime" and (_runc.numbers(version) or ((0,),))[0] >= (3,):
         kmem, why = of_carrier(name, version, looked_at)
@@ -170,13 +176,16 @@ def of_package(name, version, looked_at, files, own):
 
 def of_carrier(name, version, looked_at):
     """(kmem, why) of a package that uses the host's runc, or brings one along."""
-    if "on" in looked_at.values():
+    seen = [kmem for path, kmem in looked_at.items() if path != "containerd.io"]
+    if "on" in seen:
         return "on", "its runc is what counts"
-    if looked_at and "unknown" not in looked_at.values():
+    if seen and "unknown" not in seen:
         return "off", "its runc is what counts"
     table = None
     if name in ("docker-ce", "docker-engine"):
         table = _runc.docker(version)
+        if table is None and "containerd.io" in looked_at:
+            return looked_at["containerd.io"], "its runc is that of containerd.io"
     elif name in ("docker", "docker-latest"):
         table = _runc.centos_docker(version)
     elif name == "runc":
@@ -189,7 +198,7 @@ def of_carrier(name, version, looked_at):
 def of_docker_alone(docker, packages, looked_at):
     """Docker of which only the answer of `docker info` is known."""
     version = docker.get("server_version")
-    if not isinstance(version, TEXT) or looked_at or any(name.startswith(("docker", "containerd")) for name in packages):
+    if not isinstance(version, TEXT) or set(looked_at) - set(["containerd.io"]) or any(name.startswith(("docker", "containerd")) for name in packages):
         return []
     commit = docker.get("runc_commit")
     for known in sorted(_runc.COMMITS):

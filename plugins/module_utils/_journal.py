@@ -44,7 +44,7 @@ NO_SPACE = (
 FAILING = ("mkdir_failed", "kmem_refused")
 # Each line that a pattern can match has one of these. Most lines of a log have none, and on a host in good order the
 # patterns are not even compiled: that takes longer than all other reading.
-WORDS = ("cgroup/", "cgroups/", "SLUB: Unable", "cache: ", "cache_from_obj", "kmem_cache", "in kmem_", "kmem.limit", "Objects remaining", "mkdir /")
+WORDS = ("cgroup/", "cgroups/", "SLUB: Unable", "cache: ", "cache_from_obj", "kmem_cache", "in kmem_", "memory.kmem.limit", "Objects remaining", "mkdir /")
 _compiled = {}
 
 
