@@ -57,7 +57,7 @@ def _sources() -> list[str]:
 
 
 def _build(suite: apt.Bullseye, names: list[str], target: Path) -> None:
-    say("building runc from Debian's source with the tag nokmem; about 2 minutes on 2 cores")
+    say("building runc from Debian's source with the tag nokmem; about half a minute on 2 cores")
     log = apt.log("runc")
     work = target.parent / "work"
     suite.unpack(names, work)

@@ -44,6 +44,35 @@ def refused(done, *words):
         assert word in text, (word, done.stdout)
 
 
+def compare_with_ping(where, folder):
+    """Median seconds of ten pings and of ten kmem_facts that took turns over one connection; the first pair opens it."""
+    env = {**venv.environment(play.collections()), "ANSIBLE_CALLBACKS_ENABLED": "junit", "JUNIT_OUTPUT_DIR": str(folder)}
+    subprocess.run(["ansible-playbook", "-i", str(where), str(HERE / "cost.yml")], env=env, check=True, capture_output=True)
+    (report,) = folder.glob("*.xml")
+    took = {"Ping": [], "Read the facts": []}
+    for case in xml.etree.ElementTree.parse(report).getroot().iter("testcase"):
+        for name in took:
+            if case.get("name").endswith(name):
+                took[name].append(float(case.get("time")))
+    assert [len(times) for times in took.values()] == [11, 11]
+    return [statistics.median(times[1:]) for times in took.values()]
+
+
+def costs_at_most(limit, where, folder):
+    """How much longer than a ping kmem_facts may take; other load can only make that worse: up to three rounds, the best counts."""
+    ratios = []
+    while len(ratios) < 3 and (not ratios or min(ratios) > limit):
+        ping, facts = compare_with_ping(where, folder / str(len(ratios)))
+        ratios.append(facts / ping)
+        print(f"ping {ping:.2f} s, kmem_facts {facts:.2f} s, ratio {facts / ping:.2f}")
+    assert min(ratios) <= limit, ratios
+
+
+def test_kmem_facts_costs_little_on_a_healthy_host(job, where, tmp_path):
+    job.wait_for_docker()
+    costs_at_most(1.3, where, tmp_path)
+
+
 def test_docker_fails_with_the_real_message(job, host):
     night["files"], night["boot"] = files(host), boot_id(host)
     message = job.make_sick()
@@ -66,30 +95,8 @@ def test_diagnose_says_failing_and_its_capture_replays_to_the_same(vm, where, tm
     assert "localhost: FAILING" in again.stdout, again.stdout
 
 
-def compare_with_ping(where, folder):
-    """Median seconds of ten pings and of ten kmem_facts that took turns over one connection; the first pair opens it."""
-    env = {**venv.environment(play.collections()), "ANSIBLE_CALLBACKS_ENABLED": "junit", "JUNIT_OUTPUT_DIR": str(folder)}
-    subprocess.run(["ansible-playbook", "-i", str(where), str(HERE / "cost.yml")], env=env, check=True, capture_output=True)
-    (report,) = folder.glob("*.xml")
-    took = {"Ping": [], "Read the facts": []}
-    for case in xml.etree.ElementTree.parse(report).getroot().iter("testcase"):
-        for name in took:
-            if case.get("name").endswith(name):
-                took[name].append(float(case.get("time")))
-    assert [len(times) for times in took.values()] == [11, 11]
-    return [statistics.median(times[1:]) for times in took.values()]
-
-
 def test_kmem_facts_costs_little_on_the_sick_host(where, tmp_path):
-    ratios = []
-    # other load on this machine can make the ratio worse, never better: up to three rounds, the best counts
-    for number in range(3):
-        ping, facts = compare_with_ping(where, tmp_path / str(number))
-        ratios.append(facts / ping)
-        print(f"ping {ping:.2f} s, kmem_facts {facts:.2f} s, ratio {facts / ping:.2f}")
-        if ratios[-1] <= 1.5:
-            break
-    assert min(ratios) <= 1.5, ratios
+    costs_at_most(1.5, where, tmp_path)
 
 
 def test_kmem_facts_needs_little_memory(vm, where):

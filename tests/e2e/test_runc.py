@@ -75,7 +75,8 @@ def test_no_forbidden_read_and_nothing_is_written(vm, where):
     assert not re.findall(r"(?:mkdir|rmdir)(?:at)?\([^)]*cgroup", trace)
     programs = {path.rpartition("/")[2] for path in re.findall(r'execve\("([^"]+)", [^)]*\) += 0', trace)}
     assert programs <= {"python2.7", "journalctl", "rpm", "runc"}, programs
-    own = ("/dev/", "/proc/self/", "/tmp/ansible_", "/root/.ansible/tmp/")
+    # Ansible unpacks the module into a folder of its own, and Python tries whether it can write there
+    own = ("/dev/", "/proc/self/", "/tmp/", "/root/.ansible/tmp/")
     written = [path for path, flags in opened if re.search("WRONLY|RDWR|CREAT", flags) and not path.startswith(own)]
     # rpm and the journal's reader have files of their own open
     assert not [path for path in written if "/lib/rpm/" not in path and "rpmdb" not in path], written
