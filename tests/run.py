@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the project's tests from a bare checkout and ends with one line: "N passed, N failed".
 
-Usage: tests/run.py [STAGE ...]. Without a stage all run but "faults", the quick ones first; a failed stage does not keep the others
+Usage: tests/run.py [STAGE ...]. Without a stage all run but "faults" and "killer", the quick ones first; a failed stage does not keep the others
 from running. Logs and the staged collection are in build/, what is expensive to make is in the cache (lab/README.md).
 """
 import fcntl
@@ -125,6 +125,11 @@ def faults():
     return counts
 
 
+def killer():
+    """The controller or the power goes away at random moments of the whole run."""
+    return run_pytest("e2e/random_killer.py", ["-s"])
+
+
 def safety_table(rows):
     """Put what was seen into docs/safety.md, between its two marks."""
     ends = {"done": "the new kernel, confirmed", "rolled_back": "the old kernel, services verified", "refused": "the old kernel, not rebooted"}
@@ -181,7 +186,7 @@ def package():
 STAGES = {
     "units-2.7": units_27, "units-3": units_3, "controller": controller, "sanity": sanity, "lint": lint, "package": package, "e2e": e2e,
 }  # fmt: skip
-BY_NAME_ONLY = {"faults": faults}
+BY_NAME_ONLY = {"faults": faults, "killer": killer}
 
 
 def main(wanted):

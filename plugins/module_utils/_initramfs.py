@@ -72,19 +72,19 @@ def _unpacked(stream, kind):
     packer = zlib.decompressobj(31) if kind == "gzip" else bz2.BZ2Decompressor()
     while True:
         # behind the last piece one byte too many: only a complete stream has no use for it (Python 2.7 has no other sign)
-        piece = stream.take(min(len(stream.buffer), 65536)) if stream.peek(1) else b"\0"
-        last = not stream.buffer and not stream.peek(1)
+        over = not stream.peek(1)
+        piece = b"\0" if over else stream.take(min(len(stream.buffer), 65536))
         try:
             yield packer.decompress(piece)
         except EOFError:  # bzip2: complete before this piece
-            stream.buffer = piece + stream.buffer
+            stream.buffer = (b"" if over else piece) + stream.buffer
             return
         except (zlib.error, IOError, ValueError) as error:
             raise Damaged("the packed part cannot be unpacked (%s)" % error)
         if packer.unused_data or getattr(packer, "eof", False):
-            stream.buffer = packer.unused_data + stream.buffer
+            stream.buffer = (b"" if over else packer.unused_data) + stream.buffer
             return
-        if last and piece == b"\0":
+        if over:
             raise Damaged("the packed part ends too early: it is cut off")
 
 
