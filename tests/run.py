@@ -118,8 +118,8 @@ def faults():
     seen = BUILD / "faults.json"
     seen.unlink(missing_ok=True)
     words = os.environ.get("EL7OPS_FAULT", "")
-    more = {"EL7OPS_MATRIX": "1", "EL7OPS_FAULTS": str(seen)}
-    counts = run_pytest("e2e/test_trial_boot.py", ["-s", *(["-k", words.replace(" ", "-")] if words else [])], more)
+    options = ["-s", *(["-k", words.replace(" ", "-")] if words else [])]
+    counts = run_pytest("e2e/trial_boot.py", options, {"EL7OPS_FAULTS": str(seen)})
     if not words and not counts[1]:
         safety_table([json.loads(line) for line in seen.read_text().splitlines()])
     return counts

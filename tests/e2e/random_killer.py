@@ -14,7 +14,7 @@ import time
 import jsonschema
 import pytest
 from faults import EL7, ML, UPDATE
-from test_trial_boot import SCHEMA, VARIABLES, no_traces, reachable, wait_for
+from trial_boot import SCHEMA, VARIABLES, no_traces, reachable, wait_for
 
 from lab import play, venv
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The trial boot against real failures. Each test breaks a host that is about to boot its new kernel, and looks at the end from outside.
 
-``make test`` runs the quick ones, ``make faults`` all of them, ``make fault NAME='…'`` the ones with these words in the name.
+``make faults`` runs all of them, ``make fault NAME='…'`` those with these words in the name; test_whole_night.py takes the quick ones along
+on its own machine. Not found by pytest on its own: the file has another name than a test's, and is given by path.
 """
 
 import datetime
@@ -27,7 +28,6 @@ VARIABLES = {
     "grub_default_services_timeout": 80, "common_report_dir": "",
 }  # fmt: skip
 SCHEMA = json.loads((REPO / "roles" / "common" / "files" / "report.schema.json").read_text())
-chosen = [fault for fault in FAULTS if fault.quick or os.environ.get("EL7OPS_MATRIX")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,12 +92,18 @@ def killed(vm, where, note, fault):
         vm.start(fresh=False)
 
 
-@pytest.mark.parametrize("fault", chosen, ids=[fault.name.replace(" ", "-") for fault in chosen])
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
 def test_no_host_is_lost(vm, job, tmp_path, fault):
+    survive(vm, job, tmp_path, fault)
+
+
+def survive(vm, job, tmp_path, fault):
+    """Break the host that stands ready, and hold it to the end that the fault has to have."""
     vm.restore("ready")
     where = play.inventory(vm)  # a machine whose power was cut has other ports
     if fault.before:
         vm.run(fault.before, timeout=120)
+    names = containers(vm)
     before = vm.run("cat /proc/sys/kernel/random/boot_id").stdout
     began = time.monotonic()
     with Poller(vm, ["ssh"]) as poller:
@@ -117,7 +123,7 @@ def test_no_host_is_lost(vm, job, tmp_path, fault):
         vm.wait_ssh()
     took = time.monotonic() - began
     text = one_line(done)
-    print(f"{fault.name}: rc {done.returncode} after {took:.0f} s, away {poller.watches['ssh'].seconds:.0f} s")
+    print(f"\n{fault.name}: rc {done.returncode} after {took:.0f} s, away {poller.watches['ssh'].seconds:.0f} s")
     state = document(vm)
     boot = vm.run("cat /proc/sys/kernel/random/boot_id").stdout
     if fault.ends == DONE:
@@ -138,11 +144,16 @@ def test_no_host_is_lost(vm, job, tmp_path, fault):
     no_traces(vm)
     job.wait_for_docker()
     assert vm.run("mysql -N -e 'SELECT 41+1'").stdout.strip() == "42"
-    assert vm.run("docker ps --format '{{.Names}}'").stdout.split() == ["web"]
+    assert containers(vm) == names
     if RESULTS:
         row = {"name": fault.name, "happens": fault.happens, "away": round(poller.watches["ssh"].seconds), "ends": fault.ends}
         with open(RESULTS, "a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
+
+
+def containers(vm):
+    """Those that run and stay; the one in a crash loop comes and goes."""
+    return sorted(set(vm.run("docker ps --format '{{.Names}}'").stdout.split()) - {"churn"})
 
 
 def reachable(vm):
