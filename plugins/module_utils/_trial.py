@@ -135,7 +135,7 @@ def serves_custom(config):
 def password_stops(config, user_cfg, default):
     """Whether GRUB asks for a password before it boots the default entry."""
     guarded = "GRUB2_PASSWORD=" in (user_cfg or "")
-    plain = [match for match in re.finditer(r"(?m)^[ \t]*set[ \t]+superusers=", config)]
+    plain = re.search(r"(?m)^[ \t]*set[ \t]+superusers=", config)
     # EL7's 01_users sets superusers only where user.cfg has a password
     if not guarded and not (plain and "GRUB2_PASSWORD" not in config):
         return False

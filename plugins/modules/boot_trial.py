@@ -154,7 +154,7 @@ import os
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.el7ops.kmem.plugins.module_utils import _boot, _cmdline, _door, _grub, _host, _initramfs, _trial
+from ansible_collections.el7ops.kmem.plugins.module_utils import _boot, _cmdline, _door, _host, _initramfs, _trial
 
 PATHS = dict(
     _boot.PATHS,

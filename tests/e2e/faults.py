@@ -40,7 +40,8 @@ def argument(word: str) -> str:
 
 
 def only_without_trial(unit: str) -> str:
-    return f"mkdir -p /etc/systemd/system/{unit}.d && printf '[Unit]\\nConditionKernelCommandLine=!el7ops_kmem.trial\\n' > /etc/systemd/system/{unit}.d/fault.conf"
+    place = f"/etc/systemd/system/{unit}.d"
+    return f"mkdir -p {place} && printf '[Unit]\\nConditionKernelCommandLine=!el7ops_kmem.trial\\n' > {place}/fault.conf"
 
 
 HANG = "printf '#!/bin/sh\\nwhile :; do sleep 1000; done\\n' > /sbin/hang && chmod 755 /sbin/hang && " + argument("init=/sbin/hang")

@@ -14,7 +14,7 @@ import time
 
 import jsonschema
 import pytest
-from faults import DONE, EL7, FAULTS, ML, REFUSED, ROLLED_BACK, UPDATE
+from faults import DONE, EL7, FAULTS, ML, ROLLED_BACK, UPDATE
 
 from lab import play, qemu
 from lab.poller import Poller

@@ -43,7 +43,7 @@ def names(raw, size=64):
 @pytest.mark.parametrize("raw", [
     MODULES, gzip(MODULES), bz2.compress(MODULES), MICROCODE + gzip(MODULES), MICROCODE + b"\0" * 300 + gzip(MODULES) + b"\0" * 77,
     gzip(MICROCODE) + gzip(MODULES),
-])  # fmt: skip
+], ids=["plain", "gzip", "bzip2", "microcode", "padded", "twice"])  # fmt: skip
 @pytest.mark.parametrize("size", [1, 13, 64, 1 << 20])
 def test_a_whole_one_is_read_whatever_it_is_packed_by(raw, size):
     found = names(raw, size)
@@ -51,7 +51,7 @@ def test_a_whole_one_is_read_whatever_it_is_packed_by(raw, size):
     assert _initramfs.modules_in(found) == set(["virtio_blk", "xfs"])
 
 
-@pytest.mark.parametrize("raw", [MODULES, gzip(MODULES), MICROCODE + gzip(MODULES)])
+@pytest.mark.parametrize("raw", [MODULES, gzip(MODULES), MICROCODE + gzip(MODULES)], ids=["plain", "gzip", "microcode"])
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 0.95])
 def test_one_that_is_cut_off_is_damaged(raw, share):
     start = len(MICROCODE) if raw.startswith(MICROCODE) else 0
@@ -61,7 +61,7 @@ def test_one_that_is_cut_off_is_damaged(raw, share):
 
 @pytest.mark.parametrize("raw, words", [
     (b"", "empty"), (b"\0" * 512, "empty"), (b"hello world" * 20, "neither"), (gzip(b"hello world" * 20), "no cpio archive"),
-])  # fmt: skip
+], ids=["nothing", "zeros", "text", "packed text"])  # fmt: skip
 def test_what_is_none_is_damaged(raw, words):
     with pytest.raises(_initramfs.Damaged) as error:
         names(raw)
