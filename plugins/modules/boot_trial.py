@@ -204,7 +204,8 @@ class Hardware(object):
     def mount(self, path):
         """(device number, mount point, file system) of what a path is on."""
         found = [one for one in self.mounts if path == one[1] or path.startswith(one[1].rstrip("/") + "/")]
-        return max(found, key=lambda one: len(one[1])) if found else ("", "", "")
+        # of two on one mount point, as rootfs and the root file system, the last one counts
+        return sorted(found, key=lambda one: len(one[1]))[-1] if found else ("", "", "")
 
     def block(self, number):
         """The directory in sysfs of a block device, "" where there is none."""
