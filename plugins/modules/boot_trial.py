@@ -122,7 +122,8 @@ trial:
       type: str
       sample: ""
     record:
-      description: What the unit put down before it rebooted the host; the last 16 KiB.
+      description:
+        - What the unit put down before it rebooted the host, or else the end of that boot's journal where it is kept; the last 16 KiB.
       type: str
       sample: ""
 changes:
@@ -178,6 +179,8 @@ PATHS = dict(
     secure_boot="/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c",
     pstore="/sys/fs/pstore",
     crash="/var/crash",
+    journal="/var/log/journal",
+    journalctl=("/bin/journalctl", "/usr/bin/journalctl"),
     mokutil=("/bin/mokutil", "/usr/bin/mokutil"),
     systemctl=("/bin/systemctl", "/usr/bin/systemctl"),
 )
@@ -499,10 +502,22 @@ class Host(_boot.BootDoor):
         record = _host.decode(self.before[self.paths["record"]] or b"")[-RECORD_LIMIT:]
         armed = self.state == "armed" or (self.armed and self.state in ("read", "checked", "seen"))
         over = bool(kernel) and not armed and not self.on_trial
+        if over and not record:
+            record = self.last_words(kernel)
         return dict(
             kernel=self.kernel if self.state == "armed" else kernel, old_kernel=self.note.get("old_kernel", ""), armed=armed,
             release=self.release, running=self.on_trial, record=record,
             reason=_trial.reason(record, self.before[self.paths["started"]] is not None, self.panic(), kernel) if over else "")
+
+    def last_words(self, kernel):
+        """The end of the journal of the boot before, where it is kept and was that of the kernel on trial."""
+        tool = self.installed("journalctl")
+        if not tool or not os.path.isdir(self.paths["journal"]):
+            return ""
+        before = [tool, "-b", "-1", "--no-pager"]
+        if "Linux version %s " % kernel not in _host.run(before + ["-k", "-o", "cat"], 20, 400)["out"]:
+            return ""
+        return _host.run(before + ["-n", "40", "-o", "short"], 20)["out"][-RECORD_LIMIT:]
 
     def panic(self):
         """What pstore or kdump kept of a panic since the trial was armed."""

@@ -182,6 +182,24 @@ def test_back_on_the_old_kernel_the_reason_is_told(host):
     assert host.run()["trial"] == dict(kernel="", old_kernel="", release=OLD, armed=False, running=False, record="", reason="")
 
 
+JOURNALCTL = """#!/bin/sh
+case "$*" in
+*-k*) echo "Linux version %(kernel)s (mockbuild@x) (gcc version 9.3.1)" ;;
+*) echo "Nov 25 02:11:09 web1 kernel: EXT4-fs error (device sda2)" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("kernel, found", [(NEW, True), (OLD, False)])
+def test_a_journal_that_is_kept_has_the_last_words_of_that_boot_alone(host, kernel, found):
+    host.run(state="armed", kernel=NEW)
+    host.set_env(saved_entry=title(OLD), next_entry="")
+    host.put_tool("bin/journalctl", JOURNALCTL % dict(kernel=kernel))
+    assert host.run()["trial"]["record"] == ""
+    host.put("var/log/journal/id/system.journal", "")
+    assert ("EXT4-fs error" in host.run()["trial"]["record"]) == found
+
+
 def no_custom(host):
     host.put("boot/grub2/grub.cfg", fixture("centos-7.8-bios.cfg").replace("source", "#source"))
 
