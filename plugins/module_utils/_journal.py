@@ -10,7 +10,6 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-import calendar
 import re
 import time
 
@@ -140,7 +139,7 @@ def seconds_of(text, near=None):
     match = ISO_TIME.search(text or "")
     try:
         if match:
-            seconds = calendar.timegm(tuple(int(part) for part in match.groups()[:6]) + (0, 0, 0))
+            seconds = epoch(*[int(part) for part in match.groups()[:6]])
             zone = (match.group(7) or "Z").replace(":", "")
             if zone != "Z":
                 seconds -= (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[3:5]) * 60)
@@ -150,12 +149,22 @@ def seconds_of(text, near=None):
             month = MONTHS.index(match.group(1)) + 1
             year = time.gmtime(near).tm_year
             for candidate in (year, year - 1):
-                seconds = calendar.timegm((candidate, month) + tuple(int(part) for part in match.groups()[1:]) + (0, 0, 0))
+                seconds = epoch(candidate, month, *[int(part) for part in match.groups()[1:]])
                 if seconds <= near + SLACK:
                     return seconds
-    except (ValueError, OverflowError):
+    except ValueError:
         pass
     return None
+
+
+def epoch(year, month, day, hour, minute, second):
+    """Seconds since 1970 of a time in UTC, as calendar.timegm() has it; importing that takes as long as reading a log."""
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+        raise ValueError("no time")
+    # the year begins in March here, so that the leap day is its last
+    year -= month <= 2
+    days = year * 365 + year // 4 - year // 100 + year // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719469
+    return ((days * 24 + hour) * 60 + minute) * 60 + second
 
 
 def facts(lines, taken_at=None, uptime=None):

@@ -90,7 +90,7 @@ kept:
   returned: always
   type: str
 reload_required:
-  description: Whether Docker must be told to read C(daemon.json) again.
+  description: Whether Docker must be told to read C(daemon.json) again; with O(state=absent) run this module once more afterwards.
   returned: always
   type: bool
 actions:
@@ -178,8 +178,15 @@ class Exchange(object):
 
     def present(self):
         content = self.checked_candidate()
-        if digest(self.kept) != self.options["sha256"]:
+        if digest(self.kept) != self.options["sha256"].lower():
+            before = _host.read_bytes(self.kept, None) if os.path.exists(self.kept) else None
             self.write("keep the new runc in %s" % self.kept, self.kept, content, 0o755, new=True)
+            if not self.module.check_mode:
+                try:
+                    self.must_run(self.kept)
+                except Stop as failure:
+                    self.write("take %s away again" % self.kept, self.kept, before, 0o755)
+                    raise Stop("%s It was taken away again, and nothing else was changed." % failure)
             self.diff.append(dict(before_header=self.kept, after_header=self.kept, before="", after="sha256 %s\n" % self.options["sha256"]))
         if self.options["method"] == "docker":
             self.docker_present()
@@ -199,15 +206,14 @@ class Exchange(object):
         why = _exchange.unfit(content[:65536], _capture.strings_in(path), os.uname()[4])
         if why:
             raise Stop("the new runc %s cannot be used: %s. Nothing was changed." % (path, why))
-        self.must_run(path)
+        if os.access(path, os.X_OK):
+            self.must_run(path)
         return content
 
     def must_run(self, path):
-        if not os.access(path, os.X_OK):
-            os.chmod(path, 0o755)
         ran = _host.run([path, "--version"], 10)
         if ran["rc"] != 0 or "version" not in ran["out"]:
-            raise Stop("%s --version does not answer (rc %s, %s). Is it on a file system that is mounted noexec?" % (
+            raise Stop("%s --version does not answer (rc %s, %s). Is it whole, and not on a file system that is mounted noexec?" % (
                 path, ran["rc"], ran["error"] or ran["out"][:200] or "no output"))
 
     def found_targets(self):
@@ -230,7 +236,7 @@ class Exchange(object):
             kmem = _runc.binary({"strings": _capture.strings_in(path)})[0]
             entry = {"path": path, "package": owner(path), "before": kmem, "after": kmem}
             self.targets.append(entry)
-            if before == self.options["sha256"]:
+            if before == self.options["sha256"].lower():
                 continue
             if kmem == "off" and path in recorded:
                 self.notes.append("%s is another runc by now, which leaves kernel memory alone, too: it stays" % path)
@@ -240,7 +246,7 @@ class Exchange(object):
             if digest(original) != before:
                 self.write("keep the old %s" % path, original, old, 0o600, new=True)
             recorded[path] = {"path": path, "package": entry["package"], "original": original, "sha256": before, "mode": os.stat(path).st_mode & 0o7777}
-            self.record.update(method="file", sha256=self.options["sha256"], targets=[recorded[key] for key in sorted(recorded)])
+            self.record.update(method="file", sha256=self.options["sha256"].lower(), targets=[recorded[key] for key in sorted(recorded)])
             # before the exchange: a run that is cut off here can still be taken back
             self.save_record()
             self.write("exchange %s" % path, path, content, os.stat(path).st_mode & 0o7777)
@@ -282,7 +288,7 @@ class Exchange(object):
         original = os.path.join(self.options["backup_dir"], "daemon.json")
         if there and not os.path.exists(original):
             self.write("keep the old %s" % DAEMON, original, text.encode("utf-8"), 0o600, new=True)
-        self.record.update(method="docker", sha256=self.options["sha256"], default_runtime=before, daemon_was_there=there, daemon_written=after)
+        self.record.update(method="docker", sha256=self.options["sha256"].lower(), default_runtime=before, daemon_was_there=there, daemon_written=after)
         self.save_record()
         self.change_daemon(text, after, there)
 
@@ -303,6 +309,12 @@ class Exchange(object):
             self.docker_absent()
             if self.options["in_use"]:
                 self.notes.append("containers were created with the runtime %s: it is no longer the default, and stays until they are removed" % RUNTIME)
+                return
+            if self.reload:
+                # Docker starts containers with the kept one until it has read its configuration again
+                self.record["method"] = "docker, undone"
+                self.save_record()
+                self.notes.append("run this again when Docker has read %s: then the kept runc goes" % DAEMON)
                 return
         for path in (self.kept, self.record_path):
             if os.path.exists(path):

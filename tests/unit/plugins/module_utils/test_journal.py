@@ -4,6 +4,8 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import calendar
+
 import pytest
 from ansible_collections.el7ops.kmem.plugins.module_utils import _journal
 
@@ -69,6 +71,11 @@ def test_what_the_kernel_says(line, name):
 ])  # fmt: skip
 def test_times(text, near, seconds):
     assert _journal.seconds_of(text, near) == seconds
+
+
+@pytest.mark.parametrize("moment", [(1970, 1, 1, 0, 0, 0), (2000, 2, 29, 23, 59, 59), (2026, 11, 23, 20, 0, 0), (2100, 3, 1, 0, 0, 1), (2024, 12, 31, 1, 2, 3)])
+def test_seconds_since_1970(moment):
+    assert _journal.epoch(*moment) == calendar.timegm(moment + (0, 0, 0))
 
 
 def test_no_log_is_not_an_empty_log():

@@ -106,6 +106,17 @@ def test_an_unfit_candidate_is_refused(host, content, words):
     assert done["failed"] and words in done["msg"] and read(host.runc) == host.old and "Done until then: nothing" in done["msg"]
 
 
+def test_a_candidate_that_may_not_be_executed_is_tried_where_it_is_kept(host):
+    os.chmod(host.candidate, 0o644)
+    assert not host.run(check=True)["failed"] and os.stat(host.candidate).st_mode & 0o777 == 0o644
+    assert not host.run()["failed"] and read(host.runc) == host.new
+    host.run(state="absent")
+    content = script(OFF, False)
+    put(host.candidate, content, 0o644)
+    done = host.run(sha256=hashlib.sha256(content).hexdigest())
+    assert done["failed"] and "taken away again" in done["msg"] and read(host.runc) == host.old and not os.path.exists(host.kept)
+
+
 def test_what_does_not_run_in_its_place_is_taken_back(host):
     real = runc_exchange.Exchange.must_run
 
@@ -133,7 +144,10 @@ def test_docker_comes_and_goes_byte_for_byte(host):
     assert done["reload_required"] and read(host.runc) == host.old
     assert json.loads(read(host.daemon).decode())["runtimes"]["runc-nokmem"]["path"] == host.kept
     assert host.run(method="docker")["changed"] is False
-    assert host.run(state="absent")["reload_required"] and read(host.daemon) == text and not os.path.exists(host.kept)
+    done = host.run(state="absent")
+    assert done["reload_required"] and read(host.daemon) == text and os.path.exists(host.kept), "Docker uses it until it is reloaded"
+    done = host.run(state="absent")
+    assert done["changed"] and not done["reload_required"] and not os.path.exists(host.kept) and not host.run(state="absent")["changed"]
 
 
 def test_docker_without_a_daemon_json_and_with_later_changes(host):
@@ -144,6 +158,7 @@ def test_docker_without_a_daemon_json_and_with_later_changes(host):
     host.run(state="absent")
     assert json.loads(read(host.daemon).decode()) == {"debug": True}
     os.unlink(host.daemon)
+    host.run(state="absent")
     host.run(method="docker")
     host.run(state="absent")
     assert not os.path.exists(host.daemon)
