@@ -22,7 +22,6 @@ from lab import play, venv  # noqa: E402
 class Job:
     """What a job has left: return code, events, artifacts."""
 
-
     def __init__(self, folder: pathlib.Path) -> None:
         found = folder / "artifacts"
         self.code = int((found / "rc").read_text())
@@ -41,7 +40,7 @@ class Job:
 
 
 def run(folder: pathlib.Path, playbook: str, inventory: object, variables: dict, *options: str, files: dict[str, str] | None = None,
-        env: dict[str, str] | None = None, passwords: dict[str, str] | None = None) -> Job:  # fmt: skip
+        env: dict[str, str] | None = None, ssh_key: str = "") -> Job:  # fmt: skip
     """Run PLAYBOOK below FOLDER. VARIABLES are a survey's answers as a launch hands them on; OPTIONS are for ansible-playbook."""
     source, worker, sink = folder / "control", folder / "execution", folder / "back"
     project = source / "project"
@@ -50,12 +49,14 @@ def run(folder: pathlib.Path, playbook: str, inventory: object, variables: dict,
     for name, text in (files or {}).items():
         (project / name).write_text(text)
     for path, content in (
-        ("inventory/hosts.json", inventory), ("env/extravars", variables), ("env/passwords", passwords or {}),
+        ("inventory/hosts.json", inventory), ("env/extravars", variables),
         ("env/settings", {"idle_timeout": 300, "job_timeout": 900, "pexpect_timeout": 10}),
-        ("env/envvars", {name: value for name, value in {**venv.environment(play.collections()), **(env or {})}.items() if name != "ANSIBLE_CALLBACK_RESULT_FORMAT"}),
+        ("env/envvars", {**venv.environment(play.collections()), **(env or {})}),
     ):  # fmt: skip
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_text(json.dumps(content))
+    if ssh_key:  # ansible-runner starts an agent for it
+        (source / "env" / "ssh_key").write_text(ssh_key)
     worker.mkdir()
     runner = str(venv.ensure() / "ansible-runner")
     full = {**os.environ, **venv.environment(play.collections())}
