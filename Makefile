@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 PYTHON = $$(.ci/python)
 
-.PHONY: help demo test units lint e2e matrix faults fault killer lab lock clean
+.PHONY: help demo test units lint e2e matrix faults fault killer lab lock docs clean
 
 help: ## Show these targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ lab: ## Build the lab's virtual machine, or find it in the cache
 
 lock: ## Pin the tools anew after a change of requirements.in (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-header requirements.in --output-file requirements.lock
+
+docs: ## Make the generated documents anew: variables in the roles' READMEs, CHANGELOG.rst
+	@python=$(PYTHON) && bin=$$($$python -m lab.venv) && $$bin/python tests/role_tables.py --write && $$bin/python tests/changelog.py
 
 clean: ## Remove what runs left in this checkout (not the cache)
 	rm -rf build

@@ -22,7 +22,7 @@ COLLECTIONS = BUILD / "collections"
 STAGED = COLLECTIONS / "ansible_collections" / "el7ops" / "kmem"
 sys.path.insert(0, str(REPO))
 
-from lab import python27, venv  # noqa: E402  pylint: disable=wrong-import-position
+from lab import awx_collection, python27, venv  # noqa: E402  pylint: disable=wrong-import-position
 
 
 class Failed(Exception):
@@ -56,6 +56,8 @@ def environment():
     for version in ("20_3_4", "23_1_2"):
         shutil.copy2(REPO / "tests" / "get_pip.py", cache / f"get_pip_{version}.py")
     env["PATH"] = os.pathsep.join([str(python27.ensure().parent), env["PATH"]])
+    # for playbooks/awx_configure.yml alone; nothing else may need a collection
+    env["ANSIBLE_COLLECTIONS_PATH"] += os.pathsep + str(awx_collection.ensure())
     return env
 
 
@@ -179,6 +181,10 @@ def package():
     if unwanted:
         raise Failed(f"the tarball holds what it should not: {unwanted}")
     for playbook in sorted(path.stem for path in (REPO / "playbooks").glob("*.yml")):
+        if playbook == "awx_configure":
+            env["ANSIBLE_COLLECTIONS_PATH"] += os.pathsep + str(awx_collection.ensure())
+        else:
+            env["ANSIBLE_COLLECTIONS_PATH"] = str(out / "installed")
         command(["ansible-playbook", "-i", "localhost,", "--syntax-check", f"el7ops.kmem.{playbook}"], f"syntax-{playbook}.log", cwd=out, env=env)
     return 4, 0
 

@@ -15,7 +15,8 @@ from ansible_collections.el7ops.kmem.tests.unit.plugins.module_utils.test_initra
 from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.harness import Tree
 from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.test_boot_entry import EDITENV, NEW, OLD, fixture, title
 
-MOUNTS = "1 1 0:1 / / rw - rootfs rootfs rw\n20 1 8:2 / / rw,relatime shared:1 - xfs /dev/sda2 rw\n21 20 8:1 / %s/boot rw,relatime shared:2 - xfs /dev/sda1 rw\n"
+MOUNTS = "1 1 0:1 / / rw - rootfs rootfs rw\n"
+MOUNTS += "20 1 8:2 / / rw,relatime shared:1 - xfs /dev/sda2 rw\n21 20 8:1 / %s/boot rw,relatime shared:2 - xfs /dev/sda1 rw\n"
 ROUTES = "Iface\tDestination\tGateway\tFlags\neth0\t00000000\t0202000A\t0003\neth0\t0002000A\t00000000\t0001\n"
 SYSTEMCTL = "#!/bin/sh\necho \"$@\" >> %(root)s/systemctl.log\n"
 IMAGE = cpio("init", "usr/lib/modules/x/kernel/drivers/block/virtio_blk.ko", "usr/lib/modules/x/kernel/fs/xfs/xfs.ko.xz")
