@@ -49,7 +49,7 @@ def recommend(facts):
     own = [item["name"] for item in on + unsure if item["kind"] not in ("runc", "engine")]
     leaked = facts["slab"]["leaked"]
     reasons = []
-    if (facts["cgroup"]["num_cgroups"] or 0) >= NEARLY_FULL and not leaked:
+    if (facts["cgroup"]["num_cgroups"] or 0) >= NEARLY_FULL > (leaked or 0):
         reasons.append("Find out what leaves so many live memory cgroups behind: they fill the id space, not the leak. Removing some of them helps "
                        "at once, without a reboot.")  # fmt: skip
     strategy = choose(facts, on, unsure, own, reasons)

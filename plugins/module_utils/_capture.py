@@ -65,12 +65,13 @@ def collect(emit, root="/", probe=False):
     emit("errors", errors)
     processes = running(at(root, "/proc"))
     emit("processes", processes)
-    emit("docker", docker(root, groups))
+    engine = docker(root, groups)
+    emit("docker", engine)
     emit("units", units(root))
     packages = installed(packages)
     if packages is not None:
         emit("packages", packages)
-    emit("binaries", binaries(root, processes, packages))
+    emit("binaries", binaries(root, processes, packages, engine))
     samples = kept_samples(root)
     if samples:
         emit("samples", samples)
@@ -317,7 +318,7 @@ def runtimes(root, places, names=_runc.RUNC_NAMES):
     return found
 
 
-def binaries(root, processes, packages):
+def binaries(root, processes, packages, engine):
     """{path: {version, strings}} of every runc: where packages put it, beside running programs, and in k3s' and rke2's own folder."""
     beside = [os.path.dirname(program) for program in processes.values() if program.startswith("/")]
     bundled = [path[len(root.rstrip("/")):] for path in glob.glob(at(root, "/var/lib/rancher/*/data/current/bin"))]
@@ -328,17 +329,11 @@ def binaries(root, processes, packages):
         # a table of releases decides about these, and rpm knows the release of what it installed
         found[path] = look_at(real, KUBELET_LIMIT, ask=os.path.basename(path) not in (packages or {}))
     # Docker's runtimes under other names and in other places
-    for path in sorted(set(docker_runtimes(root))):
-        real = os.path.realpath(at(root, path))
+    for path in (engine.get("runtimes") or {}).values():
+        real = os.path.realpath(at(root, path)) if isinstance(path, type(u"")) and path.startswith("/") else ""
         if path not in found and os.path.isfile(real):
             found[path] = look_at(real)
     return found
-
-
-def docker_runtimes(root):
-    """Full paths of the runtimes that Docker's daemon.json names."""
-    named = docker(root, [])
-    return [path for path in (named.get("runtimes") or {}).values() if isinstance(path, type(u"")) and path.startswith("/")]
 
 
 def look_at(real, limit=None, ask=True):
