@@ -18,6 +18,8 @@ LINES = 5000
 KEPT = 200
 TAIL = 4 << 20  # bytes of one file, of its end
 FILES = 3
+# lines of Ansible and sudo quote what somebody typed, a search for this very message perhaps
+QUOTED = (" Invoked with ", "COMMAND=")
 SECRET = re.compile(r"((?:pass(?:word|wd|phrase)?|secret|token)[\w.-]*=)\S+", re.I)
 
 
@@ -71,7 +73,7 @@ def messages(root):
         for path in names:
             for line in sift(tail(path)):
                 then = local_time(line)
-                if then is not None and boot - 60 <= then:
+                if then is not None and boot - 60 <= then and not any(words in line for words in QUOTED):
                     kept.append(line)
         return kept
     except (IOError, OSError, ValueError, IndexError):

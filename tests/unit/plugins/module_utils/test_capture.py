@@ -108,8 +108,8 @@ def test_only_lines_of_this_boot_count_and_rotated_files_are_read(tmpdir):
 
     put(tmpdir, "var/log/messages-20261122", "%s web1 dockerd: rotated %s\n" % (stamp(now - 1200), MKDIR))
     put(tmpdir, "var/log/messages-1.gz", "%s web1 dockerd: packed %s\n" % (stamp(now - 1200), MKDIR))
-    put(tmpdir, "var/log/messages", "%s web1 dockerd: before %s\n%s web1 dockerd: since %s\n%s web1 x: nothing\ngarbage\n" % (
-        stamp(now - 86400), MKDIR, stamp(now - 600), MKDIR, stamp(now - 500)))
+    put(tmpdir, "var/log/messages", "%s web1 dockerd: before %s\n%s web1 dockerd: since %s\n%s web1 x: nothing\n%s sudo: root : COMMAND=grep %s\n" % (
+        stamp(now - 86400), MKDIR, stamp(now - 600), MKDIR, stamp(now - 500), stamp(now - 400), MKDIR))
     with open(os.path.join(str(tmpdir), "var/log/messages"), "ab") as stream:
         stream.write(b"\0\xff\xfe binary junk cgroup\n" + b"x" * 100000)
     os.utime(os.path.join(str(tmpdir), "var/log/messages-20261122"), (now - 900, now - 900))
