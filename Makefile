@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 PYTHON = $$(.ci/python)
 
-.PHONY: help demo test units lint e2e matrix faults fault killer lab lock docs clean
+.PHONY: help demo test units lint molecule e2e matrix faults fault killer lab lock docs clean
 
 help: ## Show these targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ units: ## Only the unit tests (Python 2.7 and 3), a minute
 
 lint: ## Only the linters and ansible-test sanity
 	@python=$(PYTHON) && exec $$python tests/run.py sanity lint package
+
+molecule: ## Only the Molecule scenarios, on systemd containers
+	@python=$(PYTHON) && exec $$python tests/run.py molecule
 
 e2e: ## Only the tests on the lab's virtual machine
 	@python=$(PYTHON) && exec $$python tests/run.py e2e

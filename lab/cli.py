@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from lab import __doc__ as stand_in
-from lab import demo, image, python27
+from lab import containers, demo, image, molecule, python27
 from lab.progress import LabError, say
 from lab.vm import Vm, names
 
@@ -23,6 +23,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("build", help="build whatever is missing of kernels, userland and base image")
     commands.add_parser("python27", help="print the path of a CPython 2.7, brought first where it is missing")
     commands.add_parser("status", help="list the machines")
+    shown = commands.add_parser("molecule", help="run Molecule scenarios on systemd containers, with an engine of the lab's own")
+    shown.add_argument("scenario", nargs="*", help="which ones (all)")
+    shown.add_argument("--engine", choices=containers.ENGINES, default="docker")
+    shown.add_argument("--action", default="test", help="what Molecule does (test)")
     shown = commands.add_parser("demo", help="run the main job: a host that fails is diagnosed, cured and proved cured")
     shown.add_argument("--keep", action="store_true", help="leave the machine running at the end, for a look around")
     for name, text in (
@@ -84,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(python27.ensure())
         elif asked.command == "status":
             _status()
+        elif asked.command == "molecule":
+            return int(any(molecule.run(asked.scenario, asked.engine, asked.action).values()))
         elif asked.command == "demo":
             demo.run(keep=asked.keep)
         else:

@@ -20,7 +20,7 @@ import awx_faults  # noqa: E402
 import awx_standin  # noqa: E402
 import run_plan  # noqa: E402
 
-from lab import awx_collection, venv  # noqa: E402
+from lab import others, venv  # noqa: E402
 
 AWX = REPO / "extensions" / "awx"
 SPECS = yaml.safe_load((AWX / "variables.yml").read_text())["playbook_specs"]
@@ -146,36 +146,47 @@ def test_templates_workflow_and_docs_name_the_same_things():
     assert nodes["diagnose"]["success"] == ["approve"] and nodes["approve"]["success"] == ["remediate"]
     assert nodes["remediate"]["success"] == ["verify"] and nodes["remediate"]["failure"] == ["roll_back"]
     assert nodes["roll_back"]["answers"] == {"kmem_only_failed": "true"}
-    guide = (REPO / "docs" / "awx.md").read_text()
-    assert [name for name in [*names, workflow["name"]] if "`" + name.replace("|", "\\|") + "`" not in guide] == []
+    text = (REPO / "docs" / "awx.md").read_text()
+    assert [name for name in [*names, workflow["name"]] if "`" + name.replace("|", "\\|") + "`" not in text] == []
 
 
 # -- awx_configure against the stand-in ------------------------------------------
 
 
-def configure(server, checkout=REPO):
-    env = venv.environment(os.pathsep.join([str(REPO.parents[2]), str(awx_collection.ensure())]))
+def guide():
+    """names.yml and the command that docs/awx.md shows."""
+    lines = (REPO / "docs" / "awx.md").read_text().splitlines()
+    (command,) = [line.split() for line in lines if line.strip().startswith("ansible-playbook el7ops.kmem.awx_configure")]
+    return "\n".join(line.strip() for line in lines if line.strip().startswith("awx_")), command
+
+
+def configure(server, argv, cwd=REPO):
+    env = venv.environment(os.pathsep.join([str(REPO.parents[2]), str(others.ensure())]))
     env.update(CONTROLLER_HOST=server.url, CONTROLLER_OAUTH_TOKEN=awx_standin.TOKEN)
-    argv = ["ansible-playbook", "-i", "localhost,", str(checkout / "playbooks" / "awx_configure.yml")]
-    done = subprocess.run(argv, env=env, cwd=checkout, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
-def configured():
-    """A stand-in that was configured twice."""
-    awx = awx_standin.Awx(PLAYBOOKS)
+def configured(tmp_path_factory):
+    """A stand-in that was configured twice, as docs/awx.md says."""
+    awx, folder = awx_standin.Awx(PLAYBOOKS), tmp_path_factory.mktemp("names")
+    names, command = guide()
+    (folder / "names.yml").write_text(names)
     with awx_standin.Server(awx) as server:
-        runs = [configure(server), configure(server)]
-        yield awx, runs, server
+        runs = [configure(server, command, folder), configure(server, command, folder)]
+        yield awx, runs, server, (command, folder)
 
 
 def test_configured_twice_it_changes_first_and_then_nothing(configured):
-    awx, ((code, first), (again, second)), _server = configured
+    awx, ((code, first), (again, second)), _server, _how = configured
     assert code == 0 and not re.search(r"changed=0\b", first), first
     assert again == 0 and re.search(r"changed=0 ", second), second
     assert len(awx.objects["job_templates"]) == len(templates())
     assert awx_standin.TOKEN not in first + second
+    names = yaml.safe_load(guide()[0])
+    assert awx.named("projects", "kmem")["scm_url"] == names["awx_scm_url"] and len(names) == 6
+    assert awx.named("execution_environments", "kmem")["image"] == names["awx_execution_environment_image"]
 
 
 def test_what_is_in_awx_is_what_was_meant(configured):
@@ -197,24 +208,24 @@ def test_what_is_in_awx_is_what_was_meant(configured):
     assert schedule["enabled"] is False and schedule["rrule"].startswith("DTSTART;TZID=Europe/Berlin:")
 
 
-def test_a_changed_survey_is_the_only_thing_that_changes(configured, tmp_path):
-    awx, _runs, server = configured
+def test_a_changed_survey_is_the_only_thing_that_changes(configured):
+    awx, _runs, server, how = configured
     survey = awx.named("job_templates", "kmem | Remediate")["_survey"]
     survey["spec"][0]["question_name"] = "somebody changed it by hand"
-    code, output = configure(server)
+    code, output = configure(server, *how)
     assert code == 0 and "changed=1 " in output, output
     assert awx.named("job_templates", "kmem | Remediate")["_survey"]["spec"][0]["question_name"] == "Strategy"
 
 
 @pytest.mark.parametrize("case", ["choices without a value", "an integer default above the maximum", "a required variable that nobody asks for"])
 def test_a_broken_survey_is_refused_before_any_call(configured, tmp_path, case):
-    awx, _runs, server = configured
+    awx, _runs, server, _how = configured
     checkout = tmp_path / "checkout"
     for name in ("playbooks", "extensions", "roles"):
         shutil.copytree(REPO / name, checkout / name)
     (checkout / "extensions" / "awx" / "surveys" / "remediate.yml").write_text(yaml.safe_dump(BROKEN[case][0]["spec"]))
     before = len(awx.calls)
-    code, output = configure(server, checkout)
+    code, output = configure(server, ["ansible-playbook", str(checkout / "playbooks" / "awx_configure.yml")], checkout)
     assert code != 0 and "REFUSED, no call was made to AWX" in " ".join(output.split()), output
     assert BROKEN[case][1] in " ".join(output.split()), output
     assert len(awx.calls) == before

@@ -18,7 +18,7 @@ import awx_standin  # noqa: E402
 import plan_lines  # noqa: E402
 import run_artifacts  # noqa: E402
 
-from lab import awx_collection, play  # noqa: E402
+from lab import others, play  # noqa: E402
 
 CAPTURES = REPO / "tests" / "fixtures" / "captures"
 RUNS = REPO / "tests" / "fixtures" / "runs"
@@ -101,7 +101,7 @@ def test_no_secret_is_in_any_event(tmp_path):
     with awx_standin.Server(awx_standin.Awx({f"playbooks/{path.stem}.yml" for path in (REPO / "playbooks").glob("*.yml")})) as server:
         (tmp_path / "two").mkdir()
         env = {"CONTROLLER_HOST": server.url, "CONTROLLER_OAUTH_TOKEN": secrets["token"],
-               "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join([str(play.collections()), str(awx_collection.ensure())])}  # fmt: skip
+               "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join([str(play.collections()), str(others.ensure())])}  # fmt: skip
         other = awx_runner.run(tmp_path / "two", "awx_configure", LOCAL, {}, "-vvv", env=env)
     assert other.code == 0, other.stdout
     for one in (job, other):

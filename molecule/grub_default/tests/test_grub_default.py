@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import witnesses  # noqa: E402
+
+
+def test_all_that_decide_name_the_new_kernel(host):
+    witnesses.default_is(host, "6.9.7-1.el7.elrepo.x86_64", "kernel-ml")
