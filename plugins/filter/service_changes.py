@@ -175,10 +175,14 @@ def service_container_record(churn):
     """What of container_churn_info the host is held to later: the containers that ran."""
     keys = ("name", "runtime", "image", "status", "restart_policy", "auto_remove", "looping")
     running = [
-        dict({key: one[key] for key in keys}, restart_count=one["restart_count_after"] or one["restart_count_before"])
-        for one in churn["containers"] if one["status"] in ("running", "restarting")
+        {key: one[key] for key in keys} for one in churn["containers"] if one["status"] in ("running", "restarting")
+    ]
+    # whatever state it was seen in: one in its back-off, or that was given up, restarted over and over all the same
+    restarted = [
+        {"name": one["name"], "runtime": one["runtime"]} for one in churn["containers"]
+        if one["looping"] or (one["restart_count_after"] or one["restart_count_before"] or 0) >= OFTEN
     ]  # fmt: skip
-    return {"present": churn["present"], "answers": churn["answers"], "boot_id": churn["boot_id"], "running": running}
+    return {"present": churn["present"], "answers": churn["answers"], "boot_id": churn["boot_id"], "running": running, "restarted": restarted}
 
 
 def service_containers(before, churn, seconds=60):
@@ -195,7 +199,7 @@ def service_containers(before, churn, seconds=60):
         return plan
     now = {container_key(one): one for one in sorted(churn["containers"], key=lambda one: one["status"] == "running")}
     # the back-off between restarts grows to a minute, so two quick looks at the record may have missed a loop; its count had not
-    looped = {container_key(one) for one in before["running"] if one["looping"] or (one.get("restart_count") or 0) >= OFTEN}
+    looped = {container_key(one) for one in before.get("restarted") or []}
     for was in before["running"]:
         key = container_key(was)
         one, kubelet, name = now.get(key), was["name"].startswith("k8s_"), shlex.quote(was["name"])

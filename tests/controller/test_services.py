@@ -146,6 +146,7 @@ CONTAINER_CASES = {
     "a loop of a container that is new": ([], churn(one(looping=True)), {"loops": "did not before"}),
     "a loop is old": ([one(looping=True, status="restarting")], churn(one(looping=True)), {"notes": "as it did before", "as_before": 1}),
     "a loop that the record's looks missed": ([one(count=11)], churn(one(looping=True)), {"notes": "as it did before", "as_before": 1}),
+    "a loop that had been given up": ([one(status="exited", count=11)], churn(one(looping=True)), {"notes": "as it did before"}),
     "a loop of one that restarted twice": ([one(count=2)], churn(one(looping=True)), {"loops": "did not before", "as_before": 1}),
     "a loop was old, it gave up": ([one(looping=True)], churn(one(status="exited", code=3)), {"notes": "restarted over and over before"}),
     "a loop is not known": ([one()], churn(one(looping=None)), {"loops": "could not be read", "as_before": 1}),
