@@ -164,6 +164,16 @@ def test_a_child_that_hangs_does_not_take_what_it_said_before_with_it():
     assert time.time() - start < 5
 
 
+def test_a_command_that_goes_on_does_not_keep_the_pipe_open():
+    def produce(emit):
+        _host.start(["sleep", "30"])
+        emit("first", 1)
+
+    start = time.time()
+    assert _host.stream_from_child(produce, 20) == ([("first", 1)], True)
+    assert time.time() - start < 5
+
+
 def test_a_child_that_fails_says_so():
     def produce(emit):
         emit("first", 1)
