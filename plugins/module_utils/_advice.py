@@ -12,7 +12,7 @@ TEXT = (type(""), type(u""))
 NEARLY_FULL = 60000
 MANY_UNITS = 60
 # (PO): proprietary, out of tree; E unsigned alone is what a self-made module of the same tree has
-OUT_OF_TREE = re.compile(r"\(([A-Z]*[OP][A-Z]*)\)")
+OUT_OF_TREE = r"\(([A-Z]*[OP][A-Z]*)\)"
 CLUSTER = ("kubelet", "k3s")
 
 
@@ -22,7 +22,7 @@ def host_facts(doc):
     modules = files.get("/proc/modules")
     foreign = None
     if isinstance(modules, TEXT):
-        foreign = sorted(line.split(" ")[0] for line in modules.split("\n") if OUT_OF_TREE.search(line))
+        foreign = sorted(line.split(" ")[0] for line in modules.split("\n") if re.search(OUT_OF_TREE, line))
     units = doc.get("units")
     docker = doc.get("docker") if isinstance(doc.get("docker"), dict) else {}
     return {"units": len(units) if isinstance(units, list) else None, "out_of_tree": foreign, "live_restore": docker.get("live_restore")}

@@ -28,12 +28,11 @@ EXPLAINED_BY = {
 }  # fmt: skip
 STEMS = {"dockerd-current": "dockerd", "dockerd-latest": "dockerd", "docker-containe": "containerd", "k3s-server": "k3s", "k3s-agent": "k3s",
          "docker": "dockerd", "rke2-server": "rke2", "rke2-agent": "rke2"}  # fmt: skip
-# groups of containers that such programs make, and the parents of such groups, which stay behind when the program is gone
-SIGNS = (("dockerd", re.compile(r"^docker-[0-9a-f]{64}\.scope$")), ("kubelet", re.compile(r"^(?:kubepods-.*|pod[0-9a-f]{8}-.*)$")),
-         ("crio", re.compile(r"^crio-[0-9a-f]{64}(?:\.scope)?$")), ("podman", re.compile(r"^libpod-[0-9a-f]{64}(?:\.scope)?$")),
-         ("containerd", re.compile(r"^[0-9a-f]{64}$")))  # fmt: skip
-PARENTS = (("dockerd", re.compile(r"^docker$")), ("kubelet", re.compile(r"^kubepods(?:\.slice)?$")), ("lxc-start", re.compile(r"^lxc$")),
-           ("slurmd", re.compile(r"^slurm$")))  # fmt: skip
+# beginnings of names of groups of containers that such programs make, and names of the parents of such groups, which stay
+# behind when the program is gone. No patterns: compiling some takes Python 2.7 as long as reading a log.
+SIGNS = (("docker-", "dockerd"), ("kubepods-", "kubelet"), ("crio-", "crio"), ("libpod-", "podman"))
+PARENTS = {"docker": "dockerd", "kubepods": "kubelet", "kubepods.slice": "kubelet", "lxc": "lxc-start", "slurm": "slurmd"}
+HEX = "0123456789abcdef"
 OF_ENGINES = re.compile(r"docker|kubepods|containerd|crio|libpod|machine\.slice|lxc|slurm|[0-9a-f]{64}")
 CONFIGS = ("/etc/slurm/cgroup.conf", "/etc/slurm-llnl/cgroup.conf")
 RULES = "/etc/cgconfig.conf"
@@ -43,6 +42,19 @@ def mapping(doc, key):
     """doc[key] where it is a mapping, else None."""
     value = doc.get(key)
     return value if isinstance(value, dict) else None
+
+
+def maker(base, parents):
+    """The program that makes groups of this name, None where that cannot be told."""
+    if parents and base in PARENTS:
+        return PARENTS[base]
+    for begin, stem in SIGNS:
+        # 64 hex digits and more, but for kubepods-burstable and its like
+        if base.startswith(begin) and (begin == "kubepods-" or len(base) >= len(begin) + 64):
+            return stem
+    if base[:3] == "pod" and len(base) > 12 and base[11] == "-" and not base[3:11].strip(HEX):
+        return "kubelet"
+    return "containerd" if len(base) == 64 and not base.strip(HEX) else None
 
 
 def runs(doc):
@@ -62,9 +74,9 @@ def runs(doc):
         for path in mapping(doc, key) or {}:
             names += ("%s" % (path,)).strip("/").split("/")
     for name in names:
-        for stem, pattern in SIGNS if mapping(doc, "processes") is not None else SIGNS + PARENTS:
-            if isinstance(name, TEXT) and stem not in found and pattern.match(name.rstrip("/").rpartition("/")[2]):
-                found[stem] = "a memory cgroup of its is there (%s)" % name[:80]
+        stem = maker(name.rstrip("/").rpartition("/")[2], mapping(doc, "processes") is None) if isinstance(name, TEXT) else None
+        if stem and stem not in found:
+            found[stem] = "a memory cgroup of its is there (%s)" % name[:80]
     docker = mapping(doc, "docker") or {}
     if docker.get("server_version") and "dockerd" not in found:
         found["dockerd"] = "it answered with version %s" % (docker["server_version"],)

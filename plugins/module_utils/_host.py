@@ -10,6 +10,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import errno
+import fcntl
 import marshal
 import os
 import select
@@ -17,10 +18,14 @@ import signal
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
 READ_LIMIT = 65536
+# Python 2 tries to close each descriptor that the limit allows, a million on many Docker hosts, which takes half a second
+# for each command. What must not be inherited is marked instead (stream_from_child), as subprocess does with its own.
+CLOSE = sys.version_info[0] > 2
 
 
 def decode(raw):
@@ -80,7 +85,7 @@ def start(argv, errors=False):
     try:
         with open(os.devnull, "r+b") as null:
             return argv, subprocess.Popen(argv, stdin=null, stdout=subprocess.PIPE, stderr=subprocess.STDOUT if errors else null, env=environ,
-                                          close_fds=True)
+                                          close_fds=CLOSE)
     except (IOError, OSError) as failure:
         return argv, "%s: %s" % (argv[0], os.strerror(failure.errno))
 
@@ -165,6 +170,9 @@ def stream_from_child(produce, timeout, limit=256 * 1024 * 1024):
     which hold 65,000 cgroup names in a sixth of the memory; both ends are this one process image.
     """
     reader, writer = os.pipe()
+    for end in (reader, writer):
+        # a command that hangs must not keep the pipe open
+        fcntl.fcntl(end, fcntl.F_SETFD, fcntl.fcntl(end, fcntl.F_GETFD) | fcntl.FD_CLOEXEC)
     child = os.fork()
     if child == 0:
         status = 1

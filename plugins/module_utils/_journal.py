@@ -91,7 +91,7 @@ LOOKS_ALIKE = (
 )  # fmt: skip
 
 ISO_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?\s?(Z|[+-]\d\d:?\d\d)?")
-SYSLOG_TIME = re.compile(r"^([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) ")
+SYSLOG_TIME = r"^([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) "  # compiled where a line has no other time
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # a line without a zone can be of any; a clock that was set after the boot moves the rest
 SLACK = 26 * 3600
@@ -127,7 +127,7 @@ def shorten(line, limit=1500):
 
 def line_time(line):
     """The first time in a log line, as it stands there, or None."""
-    match = ISO_TIME.search(line) or SYSLOG_TIME.search(line)
+    match = ISO_TIME.search(line) or re.search(SYSLOG_TIME, line)
     return match.group(0).strip() if match else None
 
 
@@ -144,7 +144,7 @@ def seconds_of(text, near=None):
             if zone != "Z":
                 seconds -= (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[3:5]) * 60)
             return seconds
-        match = SYSLOG_TIME.search(text or "")
+        match = re.search(SYSLOG_TIME, text or "")
         if match and near is not None and match.group(1) in MONTHS:
             month = MONTHS.index(match.group(1)) + 1
             year = time.gmtime(near).tm_year

@@ -5,6 +5,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import os
+import struct
 import time
 
 import pytest
@@ -89,6 +90,31 @@ def test_the_probe_creates_nothing_that_stays(root):
     assert "probe" not in collect(root)
 
 
+def program(rodata, rest=b""):
+    """A 64-bit ELF file with a section .rodata, and something behind it."""
+    names = b"\0.shstrtab\0.rodata\0"
+    body = rodata + names + rest
+    table = b"\0" * 64
+    table += struct.pack("<IIQQQQIIQQ", 1, 3, 0, 0, 64 + len(rodata), len(names), 0, 0, 1, 0)
+    table += struct.pack("<IIQQQQIIQQ", 11, 1, 2, 0, 64, len(rodata), 0, 0, 1, 0)
+    head = b"\x7fELF\x02\x01\x01" + b"\0" * 9 + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 0, 64 + len(body), 0, 64, 56, 0, 64, 3, 1)
+    return head + body + table
+
+
+@pytest.mark.parametrize("content, found", [
+    (program(b"x" * 500 + _marker(2).encode("ascii")), [2]), (program(b"nothing", _marker(1).encode("ascii")), [1]),
+    (program(_marker(2).encode("ascii") + _marker(1).encode("ascii")), [1, 2]), (program(b"")[:80], []), (program(b"")[:64], []),
+    (b"\x7fELF\x02\x01" + b"\xff" * 200, []), (b"#!/bin/sh\n" + _marker(0).encode("ascii"), [0]), (b"", []),
+    # what is in .rodata is enough: the rest is not read
+    (program(_marker(2).encode("ascii"), _marker(0).encode("ascii")), [2]),
+])  # fmt: skip
+def test_strings_of_a_program(tmpdir, content, found):
+    path = str(tmpdir.join("runc"))
+    with open(path, "wb") as stream:
+        stream.write(content)
+    assert _capture.strings_in(path) == [_marker(number) for number in found]
+
+
 def test_a_marker_across_two_blocks_is_found(tmpdir):
     path = str(tmpdir.join("runc"))
     with open(path, "wb") as stream:
@@ -135,6 +161,16 @@ def test_a_child_that_hangs_does_not_take_what_it_said_before_with_it():
     start = time.time()
     items, finished = _host.stream_from_child(produce, 1)
     assert (items, finished) == ([("first", 1)], False)
+    assert time.time() - start < 5
+
+
+def test_a_command_that_goes_on_does_not_keep_the_pipe_open():
+    def produce(emit):
+        _host.start(["sleep", "30"])
+        emit("first", 1)
+
+    start = time.time()
+    assert _host.stream_from_child(produce, 20) == ([("first", 1)], True)
     assert time.time() - start < 5
 
 
