@@ -36,6 +36,7 @@ def run(wanted: Sequence[str] = (), engine: str = "docker", action: str = "test"
         name = there.image()
         if tag:
             there.call(["tag", name, tag])
+            there.later(["rmi", tag])
         env = {
             **venv.environment(os.pathsep.join([str(play.collections()), str(others.ensure())])),
             **there.environment, "MOLECULE_IMAGE": tag or name, "MOLECULE_MIRROR": str(image.repositories()), "MOLECULE_NETWORK": "none",
