@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 PYTHON = $$(.ci/python)
 
-.PHONY: help demo test units lint molecule e2e matrix lab lock docs clean
+.PHONY: help demo test units lint molecule e2e matrix faults fault killer lab lock docs clean
 
 help: ## Show these targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,15 @@ e2e: ## Only the tests on the lab's virtual machine
 
 matrix: ## The tests on the virtual machine with every case instead of some: a controller killed at each single task
 	@python=$(PYTHON) && EL7OPS_MATRIX=1 exec $$python tests/run.py e2e
+
+faults: ## The trial boot against every fault, about 40 minutes; writes the table of docs/safety.md
+	@python=$(PYTHON) && exec $$python tests/run.py faults
+
+fault: ## One of them: make fault NAME='the kernel panics at once'
+	@python=$(PYTHON) && EL7OPS_FAULT='$(NAME)' exec $$python tests/run.py faults
+
+killer: ## The controller killed, or the power cut, at ten random moments of strategy upgrade, about an hour
+	@python=$(PYTHON) && exec $$python tests/run.py killer
 
 lab: ## Build the lab's virtual machine, or find it in the cache
 	@python=$(PYTHON) && exec $$python -m lab build

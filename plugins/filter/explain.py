@@ -47,20 +47,42 @@ VERDICTS = {
 }
 
 
+NEXT = {
+    "mitigate": "it reboots the host",
+    "upgrade": "it asks for a snapshot and reboots the host",
+    "runc": "no reboot; name the runc with -e runc_nokmem_url=... -e runc_nokmem_sha256=...",
+    "reboot": "it reboots the host",
+}
+
+
+def forecast_text(forecast):
+    """When it will fail, with the uncertainty, or why that cannot be said."""
+    if not forecast or forecast.get("days_left") is None:
+        return f"not possible: {(forecast or {}).get('reason') or 'nothing was counted'}"
+    soonest, latest = forecast["days_left_between"]
+    until = f"{latest:g} days" if latest is not None else "never (the leak may as well have ended)"
+    text = f"the ids are used up in about {forecast['days_left']:g} days (between {soonest:g} days and {until}),"
+    text += f" at {forecast['leaked_per_day']:g} a day; from {forecast['basis']}"
+    return text + (f". Note: {forecast['reason']}" if forecast.get("reason") else "")
+
+
 def explain(kmem, host):
-    """Lines that tell verdict, evidence, what is missing and the next command; C(kmem) as kmem_facts returns it."""
+    """Lines that tell verdict, evidence, what is missing, when it will fail, and the next command."""
     lines = [f"{host}: {kmem['verdict'].upper().replace('_', ' ')}: {VERDICTS[kmem['verdict']]}", "Evidence:"]
     lines += [f"  {number}. {sentence}" for number, sentence in enumerate(kmem["evidence"], 1)]
     if kmem["missing"]:
         lines += ["Missing:"] + [f"  - {item}" for item in kmem["missing"]]
+    if kmem["verdict"] in ("exposed", "active", "leaking"):
+        lines.append(f"Forecast: {forecast_text(kmem.get('forecast'))}")
     advice = kmem["recommendation"]
     lines.append(f"Recommended: {advice['strategy']}")
     lines += [f"  - {reason}" for reason in advice["reasons"]]
     lines += [f"  - Avoid: {item}" for item in advice["avoid"]]
-    if advice["strategy"] == "mitigate":
+    if advice["strategy"] in NEXT:
+        reboot = "false" if advice["strategy"] == "runc" else "true"
         lines.append(
-            f"Next: ansible-playbook el7ops.kmem.remediate --limit {host} -e kmem_strategy=mitigate -e kmem_allow_reboot=true"
-            " (the inventory and --become as in this run; it reboots the host)"
+            f"Next: ansible-playbook el7ops.kmem.remediate --limit {host} -e kmem_strategy={advice['strategy']} -e kmem_allow_reboot={reboot}"
+            f" (the inventory and --become as in this run; {NEXT[advice['strategy']]})"
         )
     return lines
 

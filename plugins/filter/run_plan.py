@@ -10,18 +10,24 @@ name: run_plan
 short_description: The stages of a strategy
 version_added: 0.1.0
 author: el7ops.kmem contributors (@el7ops)
-description: Each stage has a name, a title, the minutes that it may take, and whether it ends with a reboot where one is due.
-positional: minutes
+description:
+  - Each stage has a name, a title, the minutes that it may take, whether it ends with a reboot where one is due (reboot), whether
+    its effect can be proved on the running host then (prove), and whether it is kept only once the services were verified (confirm).
+positional: minutes, trial
 options:
   _input:
     description: The strategy.
     type: str
-    choices: [article, upgrade, mitigate, reboot, restore_kmem]
+    choices: [article, upgrade, mitigate, runc, reboot, restore_kmem]
     required: true
   minutes:
     description: Other minutes for some stages, by name; from the measurements of your own hosts.
     type: dict
     default: {}
+  trial:
+    description: Whether the new kernel is booted on trial. Its entry then leaves nokmem out by itself, and the others follow.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -32,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: name, title, minutes, reboot.
+  description: name, title, minutes, reboot, prove, confirm.
   type: list
   elements: dict
 """
@@ -47,32 +53,43 @@ STAGES = {
     "elrepo_kernel": ("Install the new kernel from ELRepo", 15),
     "grub_default": ("Make the new kernel the default and boot it", 25),
     "restore_kmem": ("Allow kmem accounting again: cgroup.memory=nokmem goes", 20),
+    "runc_nokmem": ("Exchange runc for one that leaves kernel memory alone", 10),
     "reboot": ("Reboot, which frees what has leaked", 20),
 }
 # (stage, does it end with a reboot). The snapshot comes before everything that changes the host. "article" reboots wherever the
-# write-up of that night does; "upgrade" reaches the same end with one: a new kernel needs no nokmem first.
+# write-up of that night does; "upgrade" reaches the same end with one: a new kernel needs no nokmem first. Its nokmem goes from the
+# old kernel's entry only when the new one is confirmed, so that a failed trial does not leave the host worse than it was.
 STRATEGIES = {
     "article": (
         ("snapshot", False), ("nokmem", True), ("yum_update", True), ("elrepo_kernel", False), ("grub_default", True), ("restore_kmem", True),
     ),
-    "upgrade": (("snapshot", False), ("yum_update", False), ("elrepo_kernel", False), ("restore_kmem", False), ("grub_default", True)),
+    "upgrade": (("snapshot", False), ("yum_update", False), ("elrepo_kernel", False), ("grub_default", True), ("restore_kmem", False)),
     "mitigate": (("nokmem", True),),
+    "runc": (("runc_nokmem", False),),
     "reboot": (("reboot", True),),
     "restore_kmem": (("restore_kmem", True),),
 }  # fmt: skip
 
 
-def run_plan(strategy, minutes=None):
+# stages that can be proved without a reboot of their own
+PROVED = ("restore_kmem",)
+
+
+def run_plan(strategy, minutes=None, trial=True):
     minutes = minutes or {}
     if strategy not in STRATEGIES:
         raise AnsibleFilterError(f"there is no strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
     unknown = sorted(set(minutes) - set(STAGES))
     if unknown:
         raise AnsibleFilterError(f"kmem_stage_minutes names stages that do not exist: {', '.join(unknown)}; there are {', '.join(STAGES)}")
-    return [
-        {"name": name, "title": STAGES[name][0], "minutes": int(minutes.get(name, STAGES[name][1])), "reboot": reboot}
-        for name, reboot in STRATEGIES[strategy]
-    ]
+    plan = []
+    for name, reboot in STRATEGIES[strategy]:
+        # without a trial entry of its own the new kernel starts with the nokmem that the others have, and that takes a reboot to go
+        reboot = reboot or (name == "restore_kmem" and not trial)
+        title, usual = STAGES[name]
+        plan.append({"name": name, "title": title, "minutes": int(minutes.get(name, usual)), "reboot": reboot,
+                     "prove": reboot or name in PROVED, "confirm": name == "grub_default" and bool(trial)})  # fmt: skip
+    return plan
 
 
 class FilterModule:

@@ -230,6 +230,9 @@ def service_containers(before, churn, seconds=60):
             line = f"Container {one['name']} restarts over and over ({counts})"
             if container_key(one) in looped:
                 plan["notes"].append(f"{line}, as it did before the change. Type: {one['runtime']} logs --tail 50 {name}")
+            elif not before["answers"]:
+                plan["notes"].append(f"{line}; whether it did before is not known, the runtime did not answer then. "
+                                     f"Type: {one['runtime']} logs --tail 50 {name}")
             else:
                 plan["loops"].append(f"{line} and did not before. Type: {one['runtime']} logs --tail 50 {name}; {one['runtime']} inspect {name}")
         elif one["looping"] is None and seconds and churn["interval"] and one["status"] in ("running", "restarting"):

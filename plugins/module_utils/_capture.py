@@ -11,30 +11,31 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import errno
+import glob
 import os
 import re
 import time
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _host, _kmem, _runc
+from ansible_collections.el7ops.kmem.plugins.module_utils import _host, _kmem, _logs, _runc
 
 # ids end at 65,535, so a longer list of live groups is not one of memory cgroups
 GROUP_LIMIT = 70000
 WALK_SECONDS = 5
 SAMPLES = 20
 CHILDREN = 200
-LOG_LINES = 5000
-KEPT_LINES = 200
 BINARY_LIMIT = 64 * 1024 * 1024
+KUBELET_LIMIT = 192 * 1024 * 1024
 BINARY_PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/libexec/docker", "/opt/bin")
+SAMPLES_FILE = "/var/lib/el7ops-kmem/samples.json"
 CONTAINER = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?$")
-CONFIG = re.compile(r"^.*(?:_MEMCG|CONFIG_SLUB=).*\n", re.M)
-SECRET = re.compile(r"((?:pass(?:word|wd|phrase)?|secret|token)[\w.-]*=)\S+", re.I)
+# programs that bring their own libcontainer along, and are asked for their version
+OWN = ("kubelet", "hyperkube", "k3s", "rke2")
 
 
 def collect(emit, root="/", probe=False):
     """Read the host part by part and hand over each as emit(key, value) at once; the cheap and telling ones first."""
     # the commands run while the files are read: on a host of two cores that halves the time
-    journal, packages, versions = start_journal(), start_rpm(), start_versions(root)
+    journal, packages = _logs.start(), start_rpm()
     emit("schema", _kmem.SCHEMA)
     emit("taken_at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     uname = os.uname()
@@ -64,14 +65,40 @@ def collect(emit, root="/", probe=False):
     emit("errors", errors)
     processes = running(at(root, "/proc"))
     emit("processes", processes)
-    emit("docker", docker(root, groups))
-    emit("binaries", binaries(root, processes, versions))
+    engine = docker(root, groups)
+    emit("docker", engine)
+    emit("units", units(root))
     packages = installed(packages)
     if packages is not None:
         emit("packages", packages)
-    lines = logs(root, journal)
+    emit("binaries", binaries(root, processes, packages, engine))
+    samples = kept_samples(root)
+    if samples:
+        emit("samples", samples)
+    lines = _logs.telling(root, journal)
     if lines is not None:
         emit("logs", lines)
+
+
+def quick(emit, root="/"):
+    """The part that a forecast needs, and no command is started for it: what role monitor reads every half hour."""
+    emit("schema", _kmem.SCHEMA)
+    emit("taken_at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    emit("uname", {"release": os.uname()[2], "machine": os.uname()[4]})
+    uptime, dummy = _host.probe_text(at(root, "/proc/uptime"))
+    if uptime:
+        emit("uptime_s", int(float(uptime.split()[0])))
+    files = {}
+    for path in ("/proc/cgroups", "/proc/mounts", "/proc/cmdline"):
+        files[path] = _host.probe_text(at(root, path))[0]
+    emit("files", files)
+    slab = slab_names(at(root, "/sys/kernel/slab"))
+    if slab is not None:
+        emit("slab", slab)
+    version, mount = _kmem.memory_mount(files["/proc/mounts"])
+    if version == 1:
+        groups, capped = _host.directories_below(at(root, mount), GROUP_LIMIT, time.time() + WALK_SECONDS)
+        emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": [os.path.basename(group) for group in groups]})
 
 
 def at(root, path):
@@ -97,14 +124,18 @@ def container(root):
 def read_files(root, release):
     """({path: text}, {path: errno}) of the small files that a verdict needs, cut down to the lines that count."""
     wanted = (
-        ("/proc/cmdline", lambda text: SECRET.sub(r"\1(hidden)", text)),
+        ("/proc/cmdline", lambda text: _logs.SECRET.sub(r"\1(hidden)", text)),
         ("/proc/cgroups", None),
         # other lines can hold the user names and servers of network mounts
         ("/proc/mounts", lambda text: lines_with(text, lambda line: line.split(" ")[2:3] in (["cgroup"], ["cgroup2"]))),
         ("/proc/meminfo", lambda text: lines_with(text, lambda line: line.startswith(("MemTotal", "MemFree", "Slab", "SReclaim", "SUnreclaim")))),
         ("/etc/os-release", None),
-        ("/boot/config-%s" % release, lambda text: "".join(CONFIG.findall(text))),
+        ("/boot/config-%s" % release, lambda text: lines_with(text, lambda line: "_MEMCG" in line or "CONFIG_SLUB=" in line)),
         ("/sys/fs/cgroup/memory/memory.kmem.slabinfo", None),
+        # what is not of the kernel's own tree: its letters are in parentheses
+        ("/proc/modules", lambda text: lines_with(text, lambda line: "(" in line)),
+        ("/etc/slurm/cgroup.conf", lambda text: lines_with(text, lambda line: "constrain" in line.lower())),
+        ("/etc/cgconfig.conf", lambda text: lines_with(text, lambda line: "kmem" in line)),
     )
     files, errors = {}, {}
     for path, keep in wanted:
@@ -218,13 +249,20 @@ def docker(root, groups):
         settings = json.loads(text or "{}")
     except ValueError:
         settings = {}
+    settings = settings if isinstance(settings, dict) else {}
     arguments = ""
     if pid and pid.strip().isdigit():
         arguments = (_host.probe_text(at(root, "/proc/%s/cmdline" % pid.strip()))[0] or "").replace("\0", " ")
-    told = " ".join(settings.get("exec-opts") or []) + " " + arguments
+    told = "%s %s" % (settings.get("exec-opts"), arguments)
     driver = re.search(r"native\.cgroupdriver=(\w+)", told)
-    runtime = settings.get("default-runtime") or (re.search(r"--default-runtime[= ](\S+)", arguments) or [None, "runc"])[1]
-    facts = {"cgroup_driver": driver.group(1) if driver else "cgroupfs", "default_runtime": runtime}
+    flag = re.search(r"--default-runtime[= ](\S+)", arguments)
+    runtimes = settings.get("runtimes") if isinstance(settings.get("runtimes"), dict) else {}
+    facts = {
+        "cgroup_driver": driver.group(1) if driver else "cgroupfs",
+        "default_runtime": settings.get("default-runtime") or (flag.group(1) if flag else "runc"),
+        "runtimes": dict((name, one.get("path")) for name, one in runtimes.items() if isinstance(one, dict)),
+        "live_restore": bool(settings.get("live-restore")) or "--live-restore" in arguments,
+    }
     if any(re.search(r"docker-[0-9a-f]{64}\.scope$", group) for group in groups):
         facts["cgroup_driver"] = "systemd"
     elif any(re.search(r"(^|/)docker/[0-9a-f]{64}$", group) for group in groups):
@@ -232,52 +270,25 @@ def docker(root, groups):
     return facts
 
 
-def start_journal():
-    """journalctl of the kernel and the units that create memory cgroups, since the boot."""
-    # systemd 219 has no --grep, so the newest lines of the units that create cgroups are read and sifted here
-    argv = ["journalctl", "--boot", "--quiet", "--no-pager", "--output=short-iso", "--lines=%d" % LOG_LINES, "_TRANSPORT=kernel"]
-    for unit in ("docker", "containerd", "kubelet", "crio", "gitlab-runner"):
-        argv += ["+", "_SYSTEMD_UNIT=%s.service" % unit]
-    return _host.start(argv)
-
-
-def logs(root, journal):
-    """The telling log lines since the boot, newest last, at most KEPT_LINES; None where no log could be read."""
-    result = _host.finish(journal, 6)
-    text = result["out"]
-    if result["rc"] != 0 and not text:
-        text = messages_since_boot(root)
-        if text is None:
-            return None
-    hits = [SECRET.sub(r"\1(hidden)", line)[:600] for line in text.split("\n") if _kmem.telling(line)]
-    return hits[-KEPT_LINES:]
-
-
-def messages_since_boot(root):
-    """The end of /var/log/messages from this boot on, or None. Its times have no year: the newest fitting is taken."""
-    path = at(root, "/var/log/messages")
+def units(root):
+    """Names of the services that run, from systemd's own groups."""
     try:
-        size = os.path.getsize(path)
-        with open(path, "rb") as stream:
-            stream.seek(max(0, size - (4 << 20)))
-            text = _host.decode(stream.read(4 << 20))
-        uptime = float(_host.read_bytes(at(root, "/proc/uptime")).split()[0])
-    except (IOError, OSError, ValueError):
+        names = os.listdir(at(root, "/sys/fs/cgroup/systemd/system.slice"))
+    except OSError:
         return None
-    now = time.time()
-    kept = []
-    for line in text.split("\n"):
-        stamp = line[:15]
-        for year in (time.localtime(now).tm_year, time.localtime(now).tm_year - 1):
-            try:
-                then = time.mktime(time.strptime("%d %s" % (year, stamp), "%Y %b %d %H:%M:%S"))
-            except ValueError:
-                break
-            if then <= now + 60:
-                if then >= now - uptime - 60:
-                    kept.append(line)
-                break
-    return "\n".join(kept)
+    return sorted(name for name in names if name.endswith(".service"))[:500]
+
+
+def kept_samples(root):
+    """The ring of samples that role monitor keeps, or None."""
+    import json
+
+    text, dummy = _host.probe_text(at(root, SAMPLES_FILE), 1 << 20)
+    try:
+        samples = json.loads(text or "[]")
+    except ValueError:
+        return None
+    return samples[-500:] if isinstance(samples, list) else None
 
 
 def start_rpm():
@@ -294,11 +305,11 @@ def installed(asked):
     return dict(line.split(" ") for line in result["out"].split("\n") if re.match(r"^\S+ \d\S*$", line))
 
 
-def runc_binaries(root, places):
-    """[(path, real path)] of every runc in these directories, each file once."""
+def runtimes(root, places, names=_runc.RUNC_NAMES):
+    """[(path, real path)] of every program of these names in these directories, each file once."""
     found, seen = [], set()
     for place in places:
-        for name in _runc.RUNC_NAMES:
+        for name in names:
             path = os.path.join(place, name)
             real = os.path.realpath(at(root, path))
             if real not in seen and os.path.isfile(real):
@@ -307,25 +318,38 @@ def runc_binaries(root, places):
     return found
 
 
-def start_versions(root):
-    """{real path: started command} that asks each runc in the usual places for its version."""
-    return dict((real, _host.start([real, "--version"])) for dummy, real in runc_binaries(root, BINARY_PLACES))
-
-
-def binaries(root, processes, versions):
-    """{path: {version, strings}} of every runc: the places where packages put it, and beside running programs."""
+def binaries(root, processes, packages, engine):
+    """{path: {version, strings}} of every runc: where packages put it, beside running programs, and in k3s' and rke2's own folder."""
     beside = [os.path.dirname(program) for program in processes.values() if program.startswith("/")]
+    bundled = [path[len(root.rstrip("/")):] for path in glob.glob(at(root, "/var/lib/rancher/*/data/current/bin"))]
     found = {}
-    for path, real in runc_binaries(root, list(BINARY_PLACES) + beside):
-        found[path] = {"strings": strings_in(real)}
-        found[path]["version"] = _host.finish(versions.get(real) or _host.start([real, "--version"]), 2)["out"][:300]
+    for path, real in runtimes(root, list(BINARY_PLACES) + beside + bundled):
+        found[path] = look_at(real)
+    for path, real in runtimes(root, list(BINARY_PLACES) + beside, OWN):
+        # a table of releases decides about these, and rpm knows the release of what it installed
+        found[path] = look_at(real, KUBELET_LIMIT, ask=os.path.basename(path) not in (packages or {}))
+    # Docker's runtimes under other names and in other places
+    for path in (engine.get("runtimes") or {}).values():
+        real = os.path.realpath(at(root, path)) if isinstance(path, type(u"")) and path.startswith("/") else ""
+        if path not in found and os.path.isfile(real):
+            found[path] = look_at(real)
     return found
 
 
-def strings_in(path):
-    """Those of the known markers that are in a file, of which at most BINARY_LIMIT bytes are read."""
+def look_at(real, limit=None, ask=True):
+    """What one program tells about itself: its strings, and its version only where they do not decide.
+
+    A program is not started for what is known already: on a failing host each start can hang.
+    """
+    strings = strings_in(real, limit or BINARY_LIMIT)
+    ask = ask and (limit is not None or not strings)
+    return {"strings": strings, "version": _host.run([real, "--version"], 2)["out"][:300] if ask else ""}
+
+
+def strings_in(path, limit=BINARY_LIMIT):
+    """Those of the known markers that are in a file, of which at most C(limit) bytes are read."""
     markers = [marker[0] for marker in _runc.MARKERS]
-    found, tail, left = [], b"", BINARY_LIMIT
+    found, tail, left = [], b"", limit
     try:
         with open(path, "rb") as stream:
             while left > 0:

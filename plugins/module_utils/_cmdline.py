@@ -136,3 +136,10 @@ def apply_edits(text, changes):
 def change(text, name, token, state, quotes=KERNEL):
     """The text with C(token) of C(name) present or absent."""
     return apply_edits(text, edits(text, name, token, state, quotes))
+
+
+def append(text, arguments, quotes=KERNEL):
+    """The text with more arguments behind the kernel's own and in front of what belongs to init."""
+    limit = split(text, quotes)[1]
+    body = len(text[:limit].rstrip())
+    return " ".join(part for part in (text[:body], " ".join(arguments), text[limit:].strip()) if part)

@@ -68,8 +68,11 @@ class Door(object):
     """What a run has read, what it wants there to be, and the one way to write it.
 
     C(before) and C(after) map paths to bytes, None for a file that is not there; C(after) has only what changes.
-    C(files) is the order in which files are backed up, shown and named.
+    C(files) is the order in which files are backed up, shown and named. C(own) are files of this collection, whose directory
+    may have to be made.
     """
+
+    own = ()
 
     def __init__(self, module, paths):
         self.module, self.paths = module, paths
@@ -172,6 +175,8 @@ class Door(object):
     def install(self, path, content):
         """Put content in the place of a file in one step; owner, mode and SELinux context stay."""
         new = not os.path.exists(path)
+        if new and not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path), 0o755)
         staged = _host.stage_file(path, content)
         try:
             if new:
@@ -185,6 +190,10 @@ class Door(object):
     def replace(self, what, path, content):
         self.replaced.append(path)
         self.write(what, lambda: self.install(path, content), path=path)
+
+    def remove(self, what, path):
+        self.replaced.append(path)
+        self.write(what, lambda: os.unlink(path), path=path)
 
     def make(self, what, path, argv, content, produce):
         """A file that a tool writes: produce(name) has it write another one, checks that, and returns its bytes.
@@ -235,9 +244,9 @@ class Door(object):
             raise Stop("only root can write %s. Run with become: true." % self.config)
         needs = [(existing(self.module.params["backup_dir"]), sum(len(self.before[path] or b"") for path in self.after))]
         for path in self.after:
-            if not os.path.isdir(os.path.dirname(path)):
+            if not os.path.isdir(os.path.dirname(path)) and path not in self.own:
                 raise Stop("the directory of %s is not there. Is this an EL7 host? yum reinstall grub2-tools" % path)
-            needs.append((os.path.dirname(path), 3 * len(self.after[path])))
+            needs.append((existing(os.path.dirname(path)), 3 * len(self.after[path] or b"")))
         for place, size in needs:
             status, mount = os.statvfs(place), mount_of(place)
             if status.f_flag & READ_ONLY:

@@ -128,7 +128,7 @@ def menu(text):
     Each item a dict: kind (menuentry or submenu), title, id, index (GRUB's own, "1>2": sub menus and entries without a
     kernel count), submenu (titles of the menus around it), items (of a sub menu), and where it has a kernel: kernel (as
     written), version (after vmlinuz-, or ""), initrd, args, rescue, line (of the kernel), span (offsets in the text of
-    the kernel's path and its arguments). Raises GrubError for a file that ends half-way.
+    the kernel's path and its arguments); block (offsets of all of it). Raises GrubError for a file that ends half-way.
     """
     top, stack, offset = {"kind": "top", "items": []}, [], 0
     for number, line in enumerate(text.split("\n"), 1):
@@ -144,12 +144,15 @@ def menu(text):
             title = _meaning(chars)
             stack.append({
                 "kind": start.group(1), "title": title, "line": number, "initrd": "", "items": [], "kernel": None,
+                "block": (offset, None),
                 "id": _meaning(word(text, offset + own.end())[0]) if own else title,
                 "submenu": [outer["title"] for outer in menus],
                 "index": ">".join([outer["index"] for outer in menus[-1:]] + [str(len(around["items"]))])})
             around["items"].append(stack[-1])
         elif body == "}" and stack:
-            stack.pop()
+            closed = stack.pop()
+            if "block" in closed:
+                closed["block"] = (closed["block"][0], offset + len(line) + 1)
         elif body.endswith("{") and not body.startswith("#"):
             stack.append({"kind": "other", "line": number})
         elif stack and stack[-1]["kind"] == "menuentry":

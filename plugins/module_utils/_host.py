@@ -69,17 +69,18 @@ def probe_text(path, limit=READ_LIMIT):
         return None, error.errno or errno.EIO
 
 
-def run(argv, timeout, limit=4 * 1024 * 1024):
+def run(argv, timeout, limit=4 * 1024 * 1024, errors=False):
     """Run a command without a shell, in the C locale, for at most C(timeout) seconds; see finish()."""
-    return finish(start(argv), timeout, limit)
+    return finish(start(argv, errors), timeout, limit)
 
 
-def start(argv):
-    """Start a command whose answer finish() will fetch, so that several can run at a time."""
+def start(argv, errors=False):
+    """Start a command whose answer finish() will fetch, so that several can run at a time. C(errors): with what it complains."""
     environ = dict(os.environ, LC_ALL="C", LANG="C", SYSTEMD_PAGER="", PAGER="cat")
     try:
         with open(os.devnull, "r+b") as null:
-            return argv, subprocess.Popen(argv, stdin=null, stdout=subprocess.PIPE, stderr=null, env=environ, close_fds=True)
+            return argv, subprocess.Popen(argv, stdin=null, stdout=subprocess.PIPE, stderr=subprocess.STDOUT if errors else null, env=environ,
+                                          close_fds=True)
     except (IOError, OSError) as failure:
         return argv, "%s: %s" % (argv[0], os.strerror(failure.errno))
 

@@ -13,7 +13,7 @@ __metaclass__ = type
 
 import re
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _runc
+from ansible_collections.el7ops.kmem.plugins.module_utils import _advice, _enablers, _forecast, _journal
 
 SCHEMA = 1
 ID_SPACE = 65535  # MEM_CGROUP_ID_MAX, the same in 3.10 and later
@@ -25,23 +25,10 @@ LOOKS_LIKE_CONTAINER = re.compile(r"^/[^/]+/.*(?<!\.slice)(?<!\.service)(?<!\.mo
 ORPHANED_NOISE = 1 << 20  # bytes; the parent and its children are not read at the same instant
 UNLIMITED = 1 << 60
 
-# mkdir of a *memory* cgroup that failed, as Go programs and coreutils print it; both errors are the same disease.
-MKDIR_FAILED = re.compile(
-    r"mkdir:?\s(?:cannot create directory\s)?\W{0,3}/sys/fs/cgroup/(?:[a-z_,]*,)?memory\S*?\W{0,3}:\s+"
-    r"(cannot allocate memory|no space left on device)",
-    re.I,
-)
-SIGNATURES = (
-    ("mkdir_failed", MKDIR_FAILED),
-    ("slub_refused", re.compile(r"SLUB: Unable to allocate memory on node -1")),
-    ("cache_of_group", re.compile(r"cache: \S+\(\d+:[^)]*\),")),
-    ("cache_create_failed", re.compile(r"kmem_cache_create\(.*failed with error -12")),
-    ("objects_remaining", re.compile(r"BUG \S+\(\d+:[^)]*\).*: Objects remaining in")),
-)
-# not this bug, though it reads like it (kubernetes issue 70324)
-LOOKS_ALIKE = re.compile(r"inotify_add_watch .*no space left on device", re.I)
-
-ISO_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?")
+# a healthy EL7 host has 200 to 450 entries in /sys/kernel/slab (225 on the captures); a live group adds up to 60 (kmem-facts:
+# 182,210 on a host that failed)
+SLAB_NORMAL, SLAB_OF_A_GROUP = 1000, 60
+RELEASE = re.compile(r"^(\d{1,2})\.(\d{1,3})(?:\.\d+)*(?:[-.+~_][\w.+~-]*)?$")
 
 
 def part(mapping, key, kind):
@@ -67,7 +54,7 @@ def kernel_facts(release):
     with BZ 1507149 (RHSA-2019:3055: 3.10.0-1062.4.1); 514 was seen to ignore it silently, 1127 and 1160 to honour it.
     """
     facts = {"release": release, "line": "unknown", "build": None, "nokmem_support": "unknown"}
-    numbers = re.match(r"^(\d+)\.(\d+)", release or "")
+    numbers = RELEASE.match(release or "")
     if not numbers:
         return facts
     version = (int(numbers.group(1)), int(numbers.group(2)))
@@ -98,7 +85,9 @@ def cmdline_facts(text):
     """{'tokens': [every value of every cgroup.memory=], 'nokmem': bool or None, 'memory_disabled': bool}."""
     if text is None:
         return {"tokens": None, "nokmem": None, "memory_disabled": None}
-    arguments = re.split(r"\s--(?:\s|$)", " " + text)[0].split()
+    # as the kernel reads it: a blank inside of double quotes does not end an argument, "--" ends the kernel's part
+    arguments = re.findall(r'(?:"[^"]*"?|[^\s"])+', text)
+    arguments = [argument.replace('"', "") for argument in (arguments[: arguments.index("--")] if "--" in arguments else arguments)]
     tokens = []
     for argument in arguments:
         name, dummy, value = argument.partition("=")
@@ -109,17 +98,21 @@ def cmdline_facts(text):
 
 
 def memory_mount(mounts):
-    """(cgroup version of the memory controller, mount point): (1, path), (2, path), (None, None) from /proc/mounts."""
-    second = None
+    """(cgroup version of the memory controller, mount point): (1, path), (2, path), (None, None) from /proc/mounts.
+
+    A cgroup2 beside other cgroups of version 1 is systemd's own (hybrid) and says nothing about the memory controller.
+    """
+    second, first = None, False
     for line in (mounts or "").split("\n"):
         fields = line.split(" ")
         if len(fields) < 4:
             continue
         if fields[2] == "cgroup" and "memory" in fields[3].split(","):
             return 1, fields[1]
+        first = first or fields[2] == "cgroup"
         if fields[2] == "cgroup2":
             second = fields[1]
-    return (2, second) if second else (None, None)
+    return (2, second) if second and not first else (None, None)
 
 
 def cgroup_facts(doc):
@@ -134,7 +127,7 @@ def cgroup_facts(doc):
     facts["live"] = part(groups, "live", int)
     facts["capped"] = bool(groups.get("capped"))
     # a mount found by /proc/cgroups alone: version 1 has a hierarchy number, version 2 shows 0
-    if version is None and facts["hierarchy"]:
+    if facts["hierarchy"]:
         facts["version"] = 1
     return facts
 
@@ -202,10 +195,8 @@ def slab_facts(doc):
     return facts
 
 
-def orphaned_kmem(doc):
+def orphaned_kmem(usage):
     """{parent: bytes} of kernel memory that a parent is charged with and none of its children: a second witness."""
-    usage = part(doc, "kmem_usage", dict) or {}
-    usage = dict((path, value) for path, value in usage.items() if isinstance(value, int) and not isinstance(value, bool))
     orphaned = {}
     for parent in usage:
         prefix = parent.rstrip("/") + "/"
@@ -246,40 +237,16 @@ def accounting_facts(doc, slab):
         state = "not_provable"
     else:
         state = "unknown"
-    return {"state": state, "sampled": sampled, "orphaned": orphaned_kmem(doc)}
-
-
-def telling(line):
-    """Whether a log line is one that symptom_facts() counts."""
-    return bool(LOOKS_ALIKE.search(line)) or any(pattern.search(line) for dummy, pattern in SIGNATURES)
-
-
-def line_time(line):
-    """The first ISO time in a log line, as it stands there, or None."""
-    match = ISO_TIME.search(line)
-    return match.group(0) if match else None
+    usage = part(doc, "kmem_usage", dict) or {}
+    usage = dict((path, number) for path, number in usage.items() if part(usage, path, int) is not None and isinstance(path, (type(""), type(u""))))
+    return {"state": state, "sampled": sampled, "orphaned": orphaned_kmem(usage), "usage": usage}
 
 
 def symptom_facts(doc):
-    """{read, signatures: [{id, count, last, sample}], look_alikes, mkdir_failed, probe} from log lines since the boot.
-
-    The reading half hands over lines since the boot only. mkdir_failed is None where no log could be read.
-    """
-    lines = part(doc, "logs", list)
-    facts = {"read": lines is not None, "signatures": [], "look_alikes": 0, "mkdir_failed": None, "probe": None}
-    probe = part(doc, "probe", dict)
-    if probe is not None:
-        facts["probe"] = part(probe, "errno", int)
-    if lines is None:
-        return facts
-    lines = [line for line in lines if isinstance(line, (type(""), type(u"")))]
-    for name, pattern in SIGNATURES:
-        hits = [line for line in lines if pattern.search(line)]
-        if hits:
-            sample = pattern.search(hits[-1]).group(0)
-            facts["signatures"].append({"id": name, "count": len(hits), "last": line_time(hits[-1]), "sample": sample[:300]})
-    facts["look_alikes"] = len([line for line in lines if LOOKS_ALIKE.search(line)])
-    facts["mkdir_failed"] = sum(item["count"] for item in facts["signatures"] if item["id"] == "mkdir_failed")
+    """What _journal.facts() says about the log lines of a capture, and the errno of the probe."""
+    uptime = part(doc, "uptime_s", (int, float))
+    facts = _journal.facts(part(doc, "logs", list), doc.get("taken_at"), uptime)
+    facts["probe"] = part(part(doc, "probe", dict) or {}, "errno", int)
     return facts
 
 
@@ -289,12 +256,20 @@ def config_says_no(doc, release):
     return bool(re.search(r"^# CONFIG_MEMCG_KMEM is not set", text, re.M))
 
 
-def decide(doc):
-    """All facts about one host from its capture (schema 1, design in docs/detection.md). Never raises on a dict.
+def decide(doc, samples=None):
+    """All facts about one host from its capture (schema 1, docs/detection.md) and earlier samples. Never raises.
 
     verdict: not_applicable | protected | exposed | active | leaking | failing | unknown.
     """
-    doc = doc if isinstance(doc, dict) else {}
+    try:
+        return decided(doc if isinstance(doc, dict) else {}, samples)
+    except Exception as error:  # pylint: disable=broad-except
+        # a document that nobody thought of: unknown, and never a traceback in the middle of a night
+        return decided({"notes": ["a capture that can be judged (%s: %s)" % (type(error).__name__, error)]}, None)
+
+
+def decided(doc, samples):
+    """What decide() says about a dict."""
     release = part(part(doc, "uname", dict) or {}, "release", (type(""), type(u"")))
     facts = {
         "schema": SCHEMA,
@@ -307,19 +282,21 @@ def decide(doc):
         "cgroup": cgroup_facts(doc),
         "slab": slab_facts(doc),
         "symptoms": symptom_facts(doc),
-        "forecast": {"leaked_per_day": None, "days_left": None, "reason": "one sample only: a rate needs two, taken at different times"},
         "missing": [],
     }
     facts["accounting"] = accounting_facts(doc, facts["slab"])
-    facts["enablers"] = _runc.enablers(
-        part(doc, "packages", dict), part(doc, "binaries", dict), part(doc, "docker", dict), part(doc, "processes", dict)
-    )
+    facts["enablers"] = _enablers.enablers(doc)
+    facts["host"] = _advice.host_facts(doc)
+    earlier = samples if isinstance(samples, list) else part(doc, "samples", list) or []
+    facts["sample"] = _forecast.sample(doc, facts)
+    facts["samples"] = _forecast.keep(earlier, facts["sample"])
+    facts["forecast"] = _forecast.forecast(earlier + [facts["sample"]])
     if doc.get("schema") != SCHEMA:
         facts["missing"].append("this is not a capture of schema %d" % SCHEMA)
     for note in part(doc, "notes", list) or []:
         facts["missing"].append("%s" % (note,))
     facts["verdict"], facts["evidence"] = judge(facts, doc)
-    facts["recommendation"] = recommend(facts)
+    facts["recommendation"] = _advice.recommend(facts)
     return facts
 
 
@@ -340,33 +317,20 @@ def judge(facts, doc):
         if symptoms["mkdir_failed"]:
             say("Creating memory cgroups did fail %d times, which on this kernel has another cause (logs)." % symptoms["mkdir_failed"])
         return "not_applicable", evidence
-    if cgroup["version"] == 2:
-        say("The memory controller is cgroup version 2, which this bug does not touch (/proc/mounts).")
-        return "not_applicable", evidence
-    if facts["cmdline"]["memory_disabled"] or cgroup["enabled"] is False:
-        say("The memory controller is switched off on this host (/proc/cmdline, /proc/cgroups).")
-        return "not_applicable", evidence
     if doc.get("container"):
         say("This is the inside of a container (%s): the memory cgroups seen here are not the host's." % (doc["container"],))
         missing.append("a look at the host itself instead of a container on it")
         return "unknown", evidence
-    say_numbers(facts, say)
-    verdict = None
-    if symptoms["probe"] in NO_ROOM:
-        say("Creating a memory cgroup failed just now: %s (probe)." % NO_ROOM[symptoms["probe"]])
-        verdict = "failing"
-    if symptoms["mkdir_failed"]:
-        item = [item for item in symptoms["signatures"] if item["id"] == "mkdir_failed"][0]
-        when = ", last at %s" % item["last"] if item["last"] else ""
-        say("Creating a memory cgroup failed %d times since the boot%s: \"%s\" (journal)." % (item["count"], when, item["sample"]))
-        verdict = "failing"
-    if verdict:
-        return verdict, evidence
-    orphaned = sum(accounting["orphaned"].values())
-    if slab["leaked"] or (slab["leaked"] is None and orphaned > ORPHANED_NOISE):
-        return "leaking", evidence
-    if accounting["state"] == "active" or slab["owners"]:
-        return "active", evidence
+    seen = judge_what_was_seen(facts, doc, evidence)
+    if seen:
+        return seen, evidence
+    # only now: a damaged /proc/mounts must not outweigh groups that were seen
+    if cgroup["version"] == 2:
+        say("The memory controller is cgroup version 2, which this bug does not touch (/proc/mounts).")
+        return "not_applicable", evidence[:1] + evidence[-1:]
+    if facts["cmdline"]["memory_disabled"] or cgroup["enabled"] is False:
+        say("The memory controller is switched off on this host (/proc/cmdline, /proc/cgroups).")
+        return "not_applicable", evidence[:1] + evidence[-1:]
     return judge_quiet_host(facts, doc, say), evidence
 
 
@@ -375,6 +339,59 @@ LINES = {
     "older": "not EL7's 3.10, but below 4.0, so it can have the same bug",
     "newer": "4.0 or later, which does not have EL7's bug",
 }
+
+
+def judge_what_was_seen(facts, doc, evidence):
+    """failing, leaking or active where something of the bug was seen, else None."""
+    slab, accounting, symptoms = facts["slab"], facts["accounting"], facts["symptoms"]
+    say = evidence.append
+    say_numbers(facts, say)
+    verdict = None
+    if symptoms["probe"] in NO_ROOM:
+        say("Creating a memory cgroup failed just now: %s (probe)." % NO_ROOM[symptoms["probe"]])
+        verdict = "failing"
+    if symptoms["mkdir_failed"]:
+        item = [item for item in symptoms["signatures"] if item["id"] in _journal.FAILING][0]
+        when = ", last at %s" % item["last"] if item["last"] else ""
+        say("Creating a memory cgroup failed %d times since the boot%s: \"%s\" (journal)." % (symptoms["mkdir_failed"], when, item["sample"]))
+        verdict = "failing"
+    if symptoms["before_boot"]:
+        say("%d lines about it are from before the boot and do not count (journal)." % symptoms["before_boot"])
+    if verdict:
+        return verdict
+    orphaned = sum(accounting["orphaned"].values())
+    if slab["leaked"] or (slab["leaked"] is None and orphaned > ORPHANED_NOISE):
+        return "leaking"
+    if slab["owners"] is None and facts["cgroup"]["version"] != 2:
+        extra = hidden_names(facts)
+        if extra:
+            say(extra[1])
+            return extra[0]
+    if accounting["state"] == "active" or slab["owners"]:
+        return "active"
+    of_group = [item for item in symptoms["signatures"] if item["id"] == "cache_of_group"]
+    if of_group:
+        say("The kernel named a cache of a memory cgroup, which it has only with kmem accounting on: \"%s\" (kernel log)." % of_group[0]["sample"])
+        return "active"
+    return None
+
+
+def hidden_names(facts):
+    """(verdict, sentence) from numbers alone, where the names in /sys/kernel/slab were not read; None where they say nothing."""
+    entries, live = facts["slab"]["entries"], facts["cgroup"]["live"]
+    numbers = facts["cgroup"]["num_cgroups"]
+    known = live if live is not None else numbers
+    if entries is not None and entries > SLAB_NORMAL:
+        if known is not None and not facts["cgroup"]["capped"] and entries > SLAB_NORMAL + SLAB_OF_A_GROUP * known:
+            return "leaking", "%d entries in the slab list are more than %d live groups can have (/sys/kernel/slab)." % (entries, known)
+        return "active", "%d entries in the slab list are more than a host without kmem accounting has (/sys/kernel/slab)." % entries
+    # never seen on 514 and 1160, which count live groups only; a build that holds the groups themselves would show it
+    if numbers is not None and live is not None and not facts["cgroup"]["capped"] and numbers > 2 * live + SLAB_NORMAL:
+        return "leaking", "%d memory cgroups are counted where %d directories are (/proc/cgroups): removed ones are still held." % (numbers, live)
+    used = [path for path, number in sorted(facts["accounting"]["usage"].items()) if number > 0 and path.strip("/")]
+    if used and not facts["accounting"]["sampled"]:
+        return "active", "Kernel memory is charged to %s, so kmem accounting is on there (memory.kmem.usage_in_bytes)." % used[0]
+    return None
 
 
 def say_numbers(facts, say):
@@ -423,7 +440,7 @@ def judge_quiet_host(facts, doc, say):
     if facts["cmdline"]["nokmem"]:
         if kernel["nokmem_support"] == "honoured":
             say("cgroup.memory=nokmem is on the command line of the running kernel, and this build honours it (/proc/cmdline).")
-            if slab_clean or accounting["state"] == "inactive":
+            if slab_clean or accounting["state"] in ("inactive", "not_provable"):
                 return "protected"
             missing.append("a look at /sys/kernel/slab or at a container's memory.kmem.slabinfo, to prove that nokmem works")
             return "unknown"
@@ -438,10 +455,13 @@ def judge_quiet_host(facts, doc, say):
         say("This kernel was built without CONFIG_MEMCG_KMEM (/boot/config-%s)." % kernel["release"])
         return "protected"
     for item in facts["enablers"]:
-        say("%s %s: kmem accounting %s; %s." % (item["name"], item["version"] or "", item["kmem"], item["evidence"]))
+        say("%s %s: kmem accounting %s%s; %s." % (
+            item["name"], item["version"] or "", item["kmem"], "" if item["running"] else ", does not run", item["evidence"]))
     if on:
         return "exposed"
-    unread = [name for name in ("packages", "binaries", "processes") if not isinstance(doc.get(name), dict)]
+    unread = [name for name in ("packages", "binaries") if not isinstance(doc.get(name), dict)]
+    if not isinstance(doc.get("processes"), dict) and not isinstance(doc.get("services"), dict):
+        unread.append("processes")
     if unread:
         missing.append("which container runtimes are installed (%s)" % ", ".join(unread))
     if doubtful:
@@ -450,36 +470,8 @@ def judge_quiet_host(facts, doc, say):
         missing.append("the names in /sys/kernel/slab")
     if missing:
         return "unknown"
-    say("No installed container runtime that is known to switch kmem accounting on (rpm, the binaries' strings, running programs).")
-    return "protected"
-
-
-def recommend(facts):
-    """{strategy, reasons, avoid}: what to do about a verdict; strategy is a name of the playbook remediate, or none."""
-    verdict, kernel = facts["verdict"], facts["kernel"]
-    if verdict in ("not_applicable", "protected"):
-        return {"strategy": "none", "reasons": ["The host is %s: there is nothing to do." % verdict.replace("_", " ")], "avoid": []}
-    if verdict == "unknown":
-        reasons = ["First find out what is missing: %s." % "; ".join(facts["missing"] or ["nothing was read"])]
-        return {"strategy": "none", "reasons": reasons, "avoid": ["Do not read unknown as healthy."]}
-    avoid = [
-        "Updating EL7's kernel alone: no 3.10 build is fixed, newer ones only leak more slowly.",
-        "drop_caches: it frees memory, not one id.",
-    ]
-    reasons = []
-    if (facts["cgroup"]["num_cgroups"] or 0) >= NEARLY_FULL and not facts["slab"]["leaked"]:
-        reasons.append("Find out what leaves so many live memory cgroups behind: they fill the id space, not the leak.")
-    if kernel["nokmem_support"] == "honoured":
-        strategy = "mitigate"
-        if facts["cmdline"]["nokmem"]:
-            strategy = "upgrade"
-            reasons.append("cgroup.memory=nokmem is already given and does not help here.")
-        else:
-            reasons.append("This kernel honours cgroup.memory=nokmem: one argument and one reboot end the leak.")
+    if facts["enablers"]:
+        say("None of these switches kmem accounting on, and nothing else that could was found (rpm, strings of binaries, running programs).")
     else:
-        strategy = "upgrade"
-        reasons.append("This kernel %s cgroup.memory=nokmem: it needs 3.10.0-1062.4.1 or later, or a newer kernel line."
-                       % {"ignored": "ignores"}.get(kernel["nokmem_support"], "is not known to honour"))  # fmt: skip
-    if verdict in ("leaking", "failing"):
-        reasons.append("What has leaked is freed by a reboot only.")
-    return {"strategy": strategy, "reasons": reasons, "avoid": avoid}
+        say("No container runtime is installed (rpm, the usual places of binaries, running programs).")
+    return "protected"

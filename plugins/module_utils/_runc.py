@@ -1,16 +1,20 @@
 # Copyright: el7ops.kmem contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which installed program switches kmem accounting on: pure functions over package versions and binary strings.
+"""Which program switches kmem accounting on: version tables and strings of a binary, as pure functions.
 
 Sources: git history of opencontainers/runc (PR 1350, 1921, 2840), docker/containerd-packaging (PR 66, 75, 199) and
-kubernetes (issue 61937, PR 102196, 103882). A string found in a binary outweighs a version table.
+kubernetes (issue 61937, PR 102196, 103882; rancher/rke2 PR 1267 for what 1.21 uses), moby issues 27576 and 37722,
+projectatomic/runc issue 26, k3s-io/k3s issues 3312, 3313 and 3315, SchedMD's bug 5082, NVIDIA/nvidia-container-runtime
+issue 118. A string found in a binary outweighs a version table.
 """
 from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
 import re
+
+TEXT = (type(""), type(u""))
 
 # What the reader looks for in a runc binary, in this order: the first one found decides.
 MARKERS = (
@@ -26,23 +30,30 @@ MARKERS = (
     ),
 )
 
-RUNC_NAMES = ("runc", "docker-runc", "docker-runc-current")
+RUNC_NAMES = ("runc", "docker-runc", "docker-runc-current", "docker-runc-latest")
+
+# What a commit that `docker info` and `runc --version` print says, where the version does not: read in runc's git.
+COMMITS = {
+    "69663f0bd": "on", "3f2f8b84a": "on", "b2567b37d": "on", "9f9c96235": "on", "4fc53a81f": "on", "51371867a": "off",
+}  # fmt: skip
 
 # Packages asked of rpm. Those without a table below are reported as unknown, never as harmless.
 PACKAGES = (
-    "containerd.io", "docker-ce", "docker", "docker-engine", "docker-latest", "runc", "containerd", "kubelet", "podman",
-    "cri-o", "nvidia-container-runtime", "slurm-slurmd", "k3s",
+    "containerd.io", "docker-ce", "docker", "docker-engine", "docker-latest", "runc", "containerd", "kubelet", "podman", "crun",
+    "cri-o", "nvidia-container-runtime", "slurm-slurmd", "slurm", "k3s", "rke2", "rke2-server", "rke2-agent", "lxc",
+    "atomic-openshift-node", "origin-node",
 )  # fmt: skip
-# Packages whose container runtime is another entry of the list or a binary that is looked at.
-CARRIERS = ("docker-ce", "docker", "docker-engine", "docker-latest", "runc", "containerd", "podman")
 
 # Running programs that can create memory cgroups with kmem accounting; the kernel cuts a comm at 15 characters.
-PROCESSES = ("dockerd", "dockerd-current", "containerd", "kubelet", "crio", "k3s-server", "k3s-agent", "k3s", "rke2", "slurmd", "podman")
+PROCESSES = (
+    "dockerd", "dockerd-current", "dockerd-latest", "containerd", "docker-containe", "kubelet", "hyperkube", "crio", "k3s-server",
+    "k3s-agent", "k3s", "rke2", "slurmd", "podman", "lxc-start", "mesos-agent", "mesos-slave", "nomad",
+)  # fmt: skip
 
 
 def numbers(version):
     """The leading numbers of an RPM version-release as two tuples: '1.2.13-3.2.el7' is ((1, 2, 13), (3, 2))."""
-    parts = re.match(r"^(?:\d+:)?v?(\d+(?:\.\d+)*)(?:[^-]*)(?:-(\d+(?:\.\d+)*))?", version or "")
+    parts = re.match(r"^(?:\d+:)?v?(\d+(?:\.\d+)*)(?:[^-]*)(?:-(\d+(?:\.\d+)*))?", version if isinstance(version, TEXT) else "")
     if not parts:
         return None
     return tuple(tuple(int(number) for number in part.split(".")) if part else () for part in parts.groups())
@@ -65,11 +76,11 @@ def containerd_io(version):
 
 def runc_version(text):
     """kmem of a runc by what `runc --version` prints: 'on', 'off' or 'unknown' (rc6..rc93: the build tag decides)."""
-    match = re.search(r"runc version (\d+)\.(\d+)\.(\d+)(?:[-~.]rc\.?(\d+))?", text or "")
+    match = re.search(r"(?:runc version |^)(\d+)\.(\d+)\.(\d+)(?:[-~.]rc\.?(\d+)|-\d+(?:\.\d+)*\.rc(\d+))?", text or "")
     if not match:
         return "unknown"
     major, minor, patch = (int(part) for part in match.groups()[:3])
-    candidate = match.group(4)
+    candidate = match.group(4) or match.group(5)
     if (major, minor, patch) > (1, 0, 0) or ((major, minor, patch) == (1, 0, 0) and candidate is None):
         return "off"
     if (major, minor, patch) < (1, 0, 0) or int(candidate) <= 1:
@@ -84,71 +95,77 @@ def kubelet(version):
     key = numbers(version)
     if key is None or len(key[0]) < 2:
         return "unknown"
-    if key[0] >= (1, 22):
+    if key[0] >= (1, 21, 3):
         return "off"
     if key[0] >= (1, 21, 2):
-        return "unknown"  # the cherry-pick's first release is an inference (kubernetes PR 102196)
+        return "unknown"  # the cherry-pick's first release is an inference (kubernetes PR 102196, merged after 1.21.1)
     return "on" if key[0] >= (1, 8) else "off"
+
+
+def k3s(version):
+    """kmem of k3s and rke2, which hold a kubelet and a runc of their own: 'on', 'off' or 'unknown'."""
+    kmem = kubelet(version)
+    # runc rc94 came to 1.18 to 1.20 in May 2021; of their kubelet nothing is known
+    key = numbers(version)
+    first = {(1, 18): 19, (1, 19): 11, (1, 20): 7, (1, 21): 1}
+    if kmem == "on" and len(key[0]) > 2 and key[0][2] >= first.get(key[0][:2], 1 << 30):
+        return "unknown"
+    return kmem
+
+
+def docker(version):
+    """kmem of a Docker that carries its own runc, up to 18.06: 'on', 'off', 'unknown'; None where containerd.io has it."""
+    key = numbers(version)
+    if key is None or len(key[0]) < 2:
+        return "unknown"
+    if key[0] >= (18, 9):
+        return None
+    if key[0] >= (17, 6):
+        return "on"
+    # runc rc2 was on; 1.12.2 was seen to be (moby issue 27576), what fixed it in which release was not looked up
+    return "unknown" if (1, 12, 2) <= key[0] < (1, 13) else "off"
+
+
+def centos_docker(version):
+    """kmem of the package docker of CentOS and RHEL, whose runc is a fork."""
+    key = numbers(version)
+    return "on" if key is not None and (1, 13, 1) <= key[0] < (2,) else "unknown"
+
+
+def slurm(config, version):
+    """(kmem, why) of Slurm by its cgroup.conf (None: not read) and version."""
+    wanted = {}
+    for line in (config or "").split("\n"):
+        name, equals, value = line.partition("#")[0].partition("=")
+        if equals:
+            wanted[name.strip().lower()] = value.strip().lower()
+    if wanted.get("constrainkmemspace") == "yes":
+        return "on", "cgroup.conf has ConstrainKmemSpace=yes"
+    if wanted.get("constrainkmemspace") == "no":
+        return "off", "cgroup.conf has ConstrainKmemSpace=no"
+    if config is not None and wanted.get("constrainramspace", "no") != "yes":
+        return "off", "cgroup.conf does not have ConstrainRAMSpace=yes, without which it sets no kernel limit"
+    key = numbers(version)
+    if config is not None and key is not None and key[0] >= (18, 8):
+        return "off", "cgroup.conf does not set ConstrainKmemSpace, and since 18.08 the default is no"
+    return "unknown", "whether ConstrainKmemSpace is set in cgroup.conf was not read, or its default is not known (SchedMD bug 5082)"
 
 
 def binary(found):
     """(kmem, why) of one runc binary as captured: {'version': text, 'strings': [markers that are in the file]}."""
-    strings = found.get("strings") or []
+    strings = found.get("strings") if isinstance(found.get("strings"), list) else []
     for marker, kmem, why in MARKERS:
-        if any(marker in text for text in strings):
+        if any(marker in text for text in strings if isinstance(text, TEXT)):
             return kmem, 'the file contains "%s": %s' % (marker, why)
-    first = (found.get("version") or "").split("\n")[0].strip()
+    text = found.get("version") if isinstance(found.get("version"), TEXT) else ""
+    first = text.split("\n")[0].strip()
+    if re.match(r"crun version", first):
+        return "off", "crun switches it on only where a container asks for a kernel memory limit"
     kmem = runc_version(first)
+    if kmem == "unknown":
+        for commit in sorted(COMMITS):
+            if commit in text:
+                return COMMITS[commit], "commit %s in runc's history" % commit
     if kmem == "unknown":
         return kmem, "%s: the version does not tell how it was built" % (first or "no version could be read")
     return kmem, first
-
-
-def enablers(packages, binaries, docker, processes):
-    """What on this host can switch kmem accounting on.
-
-    Each argument is the part of a capture of that name, or None where it was not read. Returns a list of
-    {name, version, kmem: on|off|unknown, evidence}, most telling first; [] means that nothing known is installed.
-    The cgroup driver counts: runc rc3..rc93 touches kernel memory only under cgroupfs, under systemd only where a
-    container asks for a kernel limit (apply_systemd.go). That is no guarantee, so it is said and not relied on.
-    """
-    found = []
-    looked_at = {}
-    driver = (docker or {}).get("cgroup_driver")
-    for path in sorted(binaries or {}):
-        if not isinstance(binaries[path], dict):
-            continue
-        kmem, why = binary(binaries[path])
-        looked_at[path] = kmem
-        if kmem == "on" and driver == "systemd":
-            why += "; Docker's cgroup driver is systemd, where only containers with a kernel memory limit use it"
-        version = re.search(r"version (\S+)", binaries[path].get("version") or "")
-        found.append({"name": path, "version": version.group(1) if version else None, "kmem": kmem, "evidence": why})
-    for name in sorted(packages or {}):
-        version = packages[name]
-        if name == "containerd.io":
-            kmem = containerd_io(version)
-            why = "table of docker.com's EL7 packages"
-            if looked_at.get("/usr/bin/runc") in ("on", "off") and looked_at["/usr/bin/runc"] != kmem:
-                why += " says %s, but the strings of its /usr/bin/runc decide" % kmem
-                kmem = looked_at["/usr/bin/runc"]
-        elif name == "kubelet":
-            kmem, why = kubelet(version), "table of upstream kubelet releases; it does not use the host's runc for this"
-        elif name in CARRIERS:
-            kmem = "unknown"
-            if "on" in looked_at.values():
-                kmem = "on"
-            elif looked_at and "unknown" not in looked_at.values():
-                kmem = "off"
-            why = "its runc is what counts"
-        else:
-            kmem, why = "unknown", "no table says how this one was built"
-        found.append({"name": name, "version": version, "kmem": kmem, "evidence": why})
-    known = " ".join(list(packages or {}) + list(binaries or {}))
-    for name in sorted(processes or {}):
-        stem = name.replace("dockerd", "docker").replace("-current", "")
-        if stem in known or (stem in ("docker", "containerd", "podman") and looked_at):
-            continue
-        found.append({"name": name, "version": None, "kmem": "unknown", "evidence": "it runs (%s), and is in no table" % processes[name]})
-    order = {"on": 0, "unknown": 1, "off": 2}
-    return sorted(found, key=lambda item: order[item["kmem"]])

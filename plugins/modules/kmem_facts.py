@@ -36,6 +36,12 @@ options:
   capture_from:
     description: File on the host with a capture to decide from. The host itself is not read then.
     type: path
+  samples:
+    description:
+      - Earlier samples of this host, as C(samples) of an earlier run's facts, for the forecast. Without it those that
+        the role monitor keeps on the host are taken.
+    type: list
+    elements: dict
 attributes:
   check_mode:
     description: Can run in check mode and return what it would without it.
@@ -129,7 +135,19 @@ ansible_facts:
           description: Log lines since the boot that belong to the bug, and the result of the probe.
           type: dict
         forecast:
-          description: Leaked groups per day and days left, or the reason why that cannot be said.
+          description:
+            - Leaked groups per day and C(days_left), with the soonest and the latest day in C(days_left_between); the
+              latest is null where the leak may as well have ended. All null, with the C(reason), where it cannot be said.
+          type: dict
+        sample:
+          description: What this look counted. Hand C(samples) to a later run for its forecast.
+          type: dict
+        samples:
+          description: The earlier samples and this one, thinned out to 400.
+          type: list
+          elements: dict
+        host:
+          description: What binds the host to its kernel, C(out_of_tree) modules and the number of running C(units); and Docker's C(live_restore).
           type: dict
         recommendation:
           description: The C(strategy) for the playbook remediate, C(reasons), and what to C(avoid).
@@ -186,6 +204,7 @@ def main():
             probe=dict(type="bool", default=False),
             capture_to=dict(type="path"),
             capture_from=dict(type="path"),
+            samples=dict(type="list", elements="dict"),
         ),
         mutually_exclusive=[("capture_from", "capture_to"), ("capture_from", "probe")],
         supports_check_mode=True,
@@ -199,7 +218,7 @@ def main():
         changed = True
         if not module.check_mode:
             write_capture(module.params["capture_to"], doc)
-    module.exit_json(changed=changed, ansible_facts={"kmem": _kmem.decide(doc)})
+    module.exit_json(changed=changed, ansible_facts={"kmem": _kmem.decide(doc, module.params["samples"])})
 
 
 if __name__ == "__main__":

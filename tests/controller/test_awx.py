@@ -241,7 +241,7 @@ def test_a_launch_hands_on_text_and_integers_and_refuses_what_awx_refuses(config
     assert given == {
         "kmem_strategy": "mitigate", "kmem_allow_reboot": "true", "kmem_window": "", "kmem_window_timezone": "UTC",
         "snapshot_reminder_acknowledged": "false", "snapshot_reminder_id": "", "snapshot_reminder_keep_days": 3,
-        "elrepo_kernel_flavor": "ml", "kmem_serial": 1,
+        "elrepo_kernel_flavor": "ml", "kmem_serial": 1, "runc_nokmem_url": "", "runc_nokmem_sha256": "",
     }  # fmt: skip
     for wrong in ({"kmem_strategy": "mitigate"}, {"kmem_strategy": "x", "kmem_allow_reboot": "true"},
                   {"kmem_strategy": "mitigate", "kmem_allow_reboot": "true", "kmem_serial": 51}):  # fmt: skip

@@ -14,6 +14,7 @@ REPO = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "plugins" / "filter"))
 
 import explain  # noqa: E402
+import fleet_table  # noqa: E402
 import lock  # noqa: E402
 import run_plan  # noqa: E402
 
@@ -66,6 +67,30 @@ def test_explain_says_verdict_evidence_and_the_next_command():
     assert lines[0].startswith("web1: FAILING: ") and "  1. one" in lines and "  - three" in lines
     assert "--limit web1 -e kmem_strategy=mitigate" in lines[-1]
     assert not any("remediate" in line for line in explain.explain(dict(FACTS, recommendation=dict(FACTS["recommendation"], strategy="none")), "web1"))
+
+
+@pytest.mark.parametrize("forecast, words", [
+    (None, "not possible: nothing was counted"), ({"days_left": None, "reason": "why"}, "not possible: why"),
+    ({"days_left": 60.2, "days_left_between": [55.0, 66.5], "leaked_per_day": 1000, "basis": "3 samples", "reason": None},
+     "in about 60.2 days (between 55 days and 66.5 days), at 1000 a day; from 3 samples"),
+    ({"days_left": 6, "days_left_between": [1, None], "leaked_per_day": 3, "basis": "x", "reason": "part"}, "and never (the leak may as well have ended)"),
+])  # fmt: skip
+def test_explain_says_when_or_why_not(forecast, words):
+    lines = explain.explain(dict(FACTS, verdict="leaking", forecast=forecast), "web1")
+    assert any(line.startswith("Forecast: ") and words in line for line in lines), lines
+
+
+def test_the_fleet_is_sorted_by_urgency_and_a_silent_host_is_no_healthy_one():
+    def facts(verdict, leaked=None, days=None):
+        forecast = {"days_left": days, "days_left_between": [days, None]} if days else {"days_left": None}
+        return {"ansible_facts": {"kmem": dict(FACTS, verdict=verdict, slab={"leaked": leaked, "capped": False}, forecast=forecast, cmdline={"nokmem": False},
+                                               kernel=dict(FACTS["kernel"], nokmem_support="honoured"))}}  # fmt: skip
+
+    hosts = {"a": facts("protected", 0), "b": facts("leaking", 10, 50.0), "c": facts("leaking", 5, 2.5), "d": {}, "e": facts("unknown"),
+             "f": facts("failing", 60000)}  # fmt: skip
+    lines = fleet_table.fleet_table(hosts, list(hosts))
+    assert [line.split()[0] for line in lines[1:-1]] == ["f", "c", "b", "e", "d", "a"]
+    assert lines[-1] == "6 hosts: 1 failing, 2 leaking, 1 unknown, 1 no answer, 1 protected"
 
 
 @pytest.mark.parametrize("strategy", run_plan.STRATEGIES)

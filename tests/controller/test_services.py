@@ -175,6 +175,8 @@ def test_changes_of_containers(case):
 def test_a_runtime_that_did_not_answer_before_is_not_held_to_it():
     before = services.service_container_record(churn(answers=False))
     assert services.service_containers(before, churn(answers=False), 0)["problems"] == []
+    plan = services.service_containers(before, churn(one(looping=True)), 60)
+    assert plan["loops"] == [] and "whether it did before is not known" in plan["notes"][0]
 
 
 DENIED = {"rc": 1, "stdout": "", "stderr": "ERROR 1045 (28000): Access denied for user 'root'@'localhost' (using password: NO)"}

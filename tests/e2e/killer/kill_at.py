@@ -2,7 +2,7 @@
 """Kills ansible-playbook, with all its children, when a task begins, or KILL_AFTER seconds later.
 
 The task is number KILL_AT_TASK, counted from the first or behind the first task with KILL_BEHIND in its name; or the
-KILL_COUNTth one (default: the first) with KILL_AT_NAME in its name.
+KILL_COUNTth one (default: the first) with KILL_AT_NAME in its name. With KILL_FILE it is killed once that file is there, too.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ options: {}
 """
 
 import os
+import pathlib
 import signal
 import threading
+import time
 
 from ansible.plugins.callback import CallbackBase
 
@@ -32,6 +34,8 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self.number = self.met = 0
         self.counting = "KILL_BEHIND" not in os.environ
+        if "KILL_FILE" in os.environ:
+            threading.Thread(target=self.watch, args=(pathlib.Path(os.environ["KILL_FILE"]),), daemon=True).start()
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         name = task.get_name()
@@ -52,6 +56,11 @@ class CallbackModule(CallbackBase):
             threading.Timer(delay, self.kill).start()
         else:
             self.kill()
+
+    def watch(self, file):
+        while not file.exists():
+            time.sleep(0.2)
+        self.kill()
 
     @staticmethod
     def kill():

@@ -8,7 +8,7 @@ import os
 import time
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _host, _kmem
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _host, _kmem, _logs
 
 ID = "3f" * 32
 GONE = "a0" * 32
@@ -96,14 +96,35 @@ def test_a_marker_across_two_blocks_is_found(tmpdir):
     assert _capture.strings_in(path) == [_marker(0)]
 
 
-def test_only_lines_of_this_boot_count(tmpdir):
+MKDIR = "mkdir /sys/fs/cgroup/memory/docker/%s: cannot allocate memory" % ID
+
+
+def test_only_lines_of_this_boot_count_and_rotated_files_are_read(tmpdir):
     now = time.time()
     put(tmpdir, "proc/uptime", "3600.0 1.0\n")
-    lines = ["%s web1 dockerd: %s" % (time.strftime("%b %d %H:%M:%S", time.localtime(then)), what) for then, what in (
-        (now - 86400, "before the boot"), (now - 600, "since the boot"))]  # fmt: skip
-    put(tmpdir, "var/log/messages", "\n".join(lines + ["garbage"]) + "\n")
-    kept = _capture.messages_since_boot(str(tmpdir))
-    assert "since the boot" in kept and "before the boot" not in kept
+
+    def stamp(then):
+        return time.strftime("%b %d %H:%M:%S", time.localtime(then))
+
+    put(tmpdir, "var/log/messages-20261122", "%s web1 dockerd: rotated %s\n" % (stamp(now - 1200), MKDIR))
+    put(tmpdir, "var/log/messages-1.gz", "%s web1 dockerd: packed %s\n" % (stamp(now - 1200), MKDIR))
+    put(tmpdir, "var/log/messages", "%s web1 dockerd: before %s\n%s web1 dockerd: since %s\n%s web1 x: nothing\n%s sudo: root : COMMAND=grep %s\n" % (
+        stamp(now - 86400), MKDIR, stamp(now - 600), MKDIR, stamp(now - 500), stamp(now - 400), MKDIR))
+    with open(os.path.join(str(tmpdir), "var/log/messages"), "ab") as stream:
+        stream.write(b"\0\xff\xfe binary junk cgroup\n" + b"x" * 100000)
+    os.utime(os.path.join(str(tmpdir), "var/log/messages-20261122"), (now - 900, now - 900))
+    assert [line.split()[5] for line in _logs.messages(str(tmpdir))] == ["rotated", "since"]
+
+
+def test_without_any_log_nothing_is_said(tmpdir, monkeypatch):
+    monkeypatch.setattr(_host, "run", lambda *unused: {"rc": 1, "out": "", "error": None})
+    assert _logs.telling(str(tmpdir), (["x"], "x: not there")) is None
+
+
+def test_a_long_line_keeps_its_time_and_what_was_found():
+    line = "2026-11-23T22:10:01+0000 web1 kubelet: " + "pad " * 2000 + MKDIR + " tail" * 1000
+    (kept,) = _logs.sift(line)
+    assert len(kept) < 2000 and MKDIR in kept and kept.startswith("2026-11-23T22:10:01+0000")
 
 
 def test_a_child_that_hangs_does_not_take_what_it_said_before_with_it():

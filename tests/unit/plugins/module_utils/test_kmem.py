@@ -85,10 +85,22 @@ def test_captures_of_a_real_kernel(name, verdict, leaked, accounting):
     assert (facts["verdict"], facts["slab"]["leaked"], facts["accounting"]["state"]) == (verdict, leaked, accounting)
 
 
+THREADS = os.path.join(FIXTURES, "..", "threads")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in os.listdir(THREADS) if name.endswith(".json")))
+def test_hosts_of_public_threads(name):
+    with io.open(os.path.join(THREADS, name), encoding="utf-8") as stream:
+        case = json.load(stream)
+    facts = _kmem.decide(case["capture"])
+    assert (facts["verdict"], facts["recommendation"]["strategy"]) == (case["verdict"], case["strategy"]), (facts["evidence"], facts["missing"])
+    assert case["link"].startswith("https://") and case["says"]
+
+
 def test_a_dying_host_looks_healthy_in_proc_cgroups():
     doc = fixture("3.10.0-1160-leaking")
     assert _kmem.cgroup_facts(doc)["num_cgroups"] == 7
-    assert _kmem.orphaned_kmem(doc) == {"/docker": 15634432 - 225280}
+    assert _kmem.decide(doc)["accounting"]["orphaned"] == {"/docker": 15634432 - 225280}
 
 
 @pytest.mark.parametrize("changes, verdict", [
@@ -138,7 +150,14 @@ def test_a_dying_host_looks_healthy_in_proc_cgroups():
     (dict(release="3.10.107-1-tlinux2.x86_64", slab={"entries": 1, "per_cgroup": ["dentry(4:%s)" % ID]}), "leaking"),
     (dict(release="3.10.0-1160.el7.x86_64.debug"), "exposed"),
     (dict(release="3.10.0-514.6.2.el7.toa.2.x86_64"), "exposed"),
-    (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"}), "not_applicable"),
+    (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "/proc/cgroups": "memory\t0\t19\t1\n"}), "not_applicable"),
+    (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"}), "exposed"),  # /proc/cgroups has a hierarchy of version 1
+    # systemd's hybrid: the line of the memory controller is lost, the cgroup2 beside it says nothing
+    (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\ncgroup /sys/fs/cgroup/pids cgroup rw,pids 0 0\n",
+                 "/proc/cgroups": ""}), "exposed"),
+    # seen groups outweigh a damaged file that says that there can be none
+    (dict(files={"/proc/cgroups": "memory\t0\t1\t0\n"}, slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "leaking"),
+    (dict(cmdline="cgroup_disable=memory", slabinfo=limited(0)), "active"),
     (dict(cmdline="cgroup_disable=memory"), "not_applicable"),
     (dict(files={"/proc/cgroups": "memory\t0\t1\t0\n"}), "not_applicable"),
     (dict(uname=None), "unknown"),
@@ -213,11 +232,63 @@ def test_owner_of_a_cache_name(name, owner):
     assert _kmem.owner_of(name) == owner
 
 
-def test_recommendation_follows_the_kernel():
-    assert _kmem.decide(host())["recommendation"]["strategy"] == "mitigate"
-    assert _kmem.decide(host(release="3.10.0-514.el7.x86_64"))["recommendation"]["strategy"] == "upgrade"
-    assert _kmem.decide(host(cmdline="cgroup.memory=nokmem"))["recommendation"]["strategy"] == "none"
-    assert _kmem.decide(host(release="5.4.278-1.el7.elrepo.x86_64"))["recommendation"]["strategy"] == "none"
+@pytest.mark.parametrize("text, nokmem", [
+    ("ro cgroup.memory=nokmem", True), ("ro cgroup.memory=nosocket,nokmem quiet", True), ("cgroup.memory=nokmemx", False), ("", False),
+    ('ro dyndbg="file a.c +p cgroup.memory=nokmem" quiet', False), ('ro "cgroup.memory=nokmem" quiet', True), ("ro -- cgroup.memory=nokmem", False),
+    ("ro xcgroup.memory=nokmem", False), ("ro cgroup.memory=nokmem -- single", True), ("ro cgroup.memory= quiet", False), (None, None),
+])  # fmt: skip
+def test_the_command_line_as_the_kernel_reads_it(text, nokmem):
+    assert _kmem.cmdline_facts(text)["nokmem"] is nokmem
+
+
+@pytest.mark.parametrize("changes, verdict", [
+    # the names were not read, the numbers alone say it
+    (dict(slab={"entries": 182210}, binaries=SAFE_RUNC), "leaking"), (dict(slab={"entries": 1100}, binaries=SAFE_RUNC), "active"),
+    (dict(slab={"entries": 400}, binaries=SAFE_RUNC), "unknown"),
+    (dict(slab=None, slabinfo=None, kmem_usage={"/docker/%s" % ID: 4096}, binaries=SAFE_RUNC), "active"),
+    (dict(slab=None, kmem_usage={"/docker/%s" % ID: 0}, binaries=SAFE_RUNC), "unknown"),
+    (dict(slab=None, files={"/proc/cgroups": "memory\t4\t60000\t1\n"}, binaries=SAFE_RUNC), "leaking"),
+    # without a list of programs, active services do
+    (dict(processes=None, services={"sshd": "active"}, packages={}, binaries={}, docker={}, slabinfo={}, memory_cgroups=None), "protected"),
+    (dict(processes=None, services={"docker": "active"}, packages={}, binaries={}, docker={}), "unknown"),
+    # the same, but a group called docker is there
+    (dict(processes=None, services={"sshd": "active"}, packages={}, binaries={}, docker={}), "unknown"),
+    # the kubelet that made this group was not seen
+    (dict(binaries=SAFE_RUNC, slabinfo={"/kubepods/burstable/pod12345678-1": {"errno": 5, "head": ""}}), "unknown"),
+    # a log that tells when: from before the boot it is history
+    (dict(logs=["2026-11-20T10:00:00+0000 web1 dockerd: " + (MKDIR % (ID, "cannot allocate memory"))[25:]]), "exposed"),
+    (dict(logs=["Nov 20 10:00:00 web1 dockerd: mkdir /sys/fs/cgroup/memory/docker/x: cannot allocate memory"]), "exposed"),
+    (dict(logs=["Nov 23 10:00:00 web1 dockerd: mkdir /sys/fs/cgroup/memory/docker/x: cannot allocate memory"]), "failing"),
+    (dict(cmdline="cgroup.memory=nokmem", slab=None), "protected"),
+    (dict(packages={"docker-ce": "3:17.03.2.ce-1.el7"}, binaries={}, processes={}), "protected"),
+])  # fmt: skip
+def test_less_common_hosts(changes, verdict):
+    facts = _kmem.decide(host(**changes))
+    assert facts["verdict"] == verdict, (facts["evidence"], facts["missing"])
+
+
+OLD = "3.10.0-862.el7.x86_64"
+KUBELET = {"kubelet": "1.17.9-0"}
+FOREIGN = {"/proc/modules": "nvidia 34091008 1 - Live 0xffffffffc1a4b000 (POE)\nxfs 1 1 - Live 0x0\n"}
+
+
+@pytest.mark.parametrize("changes, strategy, words", [
+    ({}, "mitigate", "strategy runc exchanges /usr/bin/runc"), (dict(release=OLD), "upgrade", "3.10.0-1062.4.1"),
+    (dict(cmdline="cgroup.memory=nokmem"), "none", "protected"), (dict(release="5.4.278-1.el7.elrepo.x86_64"), "none", "not applicable"),
+    (dict(uname=None), "none", "missing"), (dict(release=OLD, files=FOREIGN), "runc", "nvidia"), (dict(files=FOREIGN), "mitigate", "keeps the kernel"),
+    (dict(release=OLD, units=["u%d.service" % number for number in range(80)]), "runc", "80 services"),
+    (dict(release=OLD, files=FOREIGN, packages=KUBELET), "upgrade", "kubelet switches kmem accounting on by itself"),
+    (dict(packages=KUBELET), "mitigate", "a node of a cluster"), (dict(cmdline="cgroup.memory=nokmem", slabinfo=limited(0)), "upgrade", "does not help here"),
+    (dict(binaries=SAFE_RUNC, slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "reboot", "any more"),
+    (dict(release=OLD, binaries=SAFE_RUNC, logs=[MKDIR % (ID, "no space left on device")]), "reboot", "any more"),
+    (dict(files={"/proc/cgroups": "memory\t4\t64734\t1\n"}, logs=[MKDIR % (ID, "cannot allocate memory")]), "mitigate", "live memory cgroups"),
+    (dict(release="3.8.13-118.el7uek.x86_64"), "none", "not a kernel of EL7"),
+    (dict(slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "mitigate", "freed by a reboot"),
+])  # fmt: skip
+def test_recommendation(changes, strategy, words):
+    advice = _kmem.decide(host(**changes))["recommendation"]
+    assert advice["strategy"] == strategy, advice
+    assert any(words in reason for reason in advice["reasons"]), advice
 
 
 def test_deciding_leaves_the_capture_alone():

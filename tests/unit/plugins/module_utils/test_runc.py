@@ -27,13 +27,15 @@ def test_containerd_io(version, kmem):
     ("runc version 1.0.0-rc10", "unknown"), ("runc version 1.0.0-rc93", "unknown"), ("runc version 1.0.0~rc93+ds1", "unknown"),
     ("runc version 1.0.0-rc94", "off"), ("runc version 1.0.0", "off"), ("runc version 1.0.1", "off"), ("runc version 1.1.12\ncommit: x", "off"),
     ("runc version unknown", "unknown"), ("", "unknown"), (None, "unknown"),
+    ("1.0.0-69.rc10.git2e06f4e.el7_9", "unknown"), ("1.0.0-5.rc2.gitb2d83b3.el7", "on"), ("runc version 1.0.0-rc5+dev.docker-18.06", "on"),
 ])  # fmt: skip
 def test_runc_version(text, kmem):
     assert _runc.runc_version(text) == kmem
 
 
 @pytest.mark.parametrize("version, kmem", [
-    ("1.6.13-0", "off"), ("1.8.0-0", "on"), ("1.17.9-0", "on"), ("1.21.1-0", "on"), ("1.21.2-0", "unknown"), ("1.22.0-0", "off"), ("x", "unknown"),
+    ("1.6.13-0", "off"), ("1.8.0-0", "on"), ("1.17.9-0", "on"), ("1.21.1-0", "on"), ("1.21.2-0", "unknown"), ("1.21.3-0", "off"),
+    ("1.22.0-0", "off"), ("v1.16.0", "on"), ("x", "unknown"),
 ])  # fmt: skip
 def test_kubelet(version, kmem):
     assert _runc.kubelet(version) == kmem
@@ -47,23 +49,41 @@ def test_strings_in_the_binary_outweigh_its_version(version, strings, kmem):
     assert _runc.binary({"version": version, "strings": strings})[0] == kmem
 
 
-def test_the_binary_decides_for_its_package_and_the_conflict_is_said():
-    (binary, package) = _runc.enablers({"containerd.io": "1.2.13-3.2.el7"}, {"/usr/bin/runc": {"version": "", "strings": [DISABLED]}}, {}, {})
-    assert (binary["kmem"], package["kmem"]) == ("off", "off")
-    assert "says on" in [item["evidence"] for item in (binary, package) if item["name"] == "containerd.io"][0]
+@pytest.mark.parametrize("version, kmem", [
+    ("1.12.1", "off"), ("1.12.2", "unknown"), ("17.05.0-ce", "off"), ("3:17.06.0.ce-1.el7.centos", "on"), ("17.12.0-ce", "on"),
+    ("3:18.06.1.ce-3.el7", "on"), ("3:18.09.8-3.el7", None), ("20.10.7", None), ("x", "unknown"), (None, "unknown"),
+])  # fmt: skip
+def test_docker_with_a_runc_of_its_own(version, kmem):
+    assert _runc.docker(version) == kmem
 
 
-def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
-    (found,) = _runc.enablers({}, {"/usr/bin/runc": {"version": "", "strings": [CODE]}}, {"cgroup_driver": "systemd"}, {})
-    assert found["kmem"] == "on" and "systemd" in found["evidence"]
+@pytest.mark.parametrize("version, kmem", [
+    ("2:1.13.1-209.git7d71120.el7.centos", "on"), ("2:1.12.6-71.git3e8e77d.el7.centos.1", "unknown"), ("", "unknown"),
+])  # fmt: skip
+def test_docker_of_centos(version, kmem):
+    assert _runc.centos_docker(version) == kmem
 
 
-def test_a_running_program_that_no_table_knows_is_unknown():
-    found = _runc.enablers({}, {}, {}, {"slurmd": "/usr/sbin/slurmd", "dockerd": "/opt/docker/dockerd"})
-    assert sorted((item["name"], item["kmem"]) for item in found) == [("dockerd", "unknown"), ("slurmd", "unknown")]
+@pytest.mark.parametrize("version, kmem", [
+    ("1.17.17+k3s1", "on"), ("v1.18.18+k3s1", "on"),
+    ("1.18.19+k3s1", "unknown"), ("1.20.6", "on"), ("1.20.7", "unknown"), ("1.22.2+k3s1", "off"), ("x", "unknown"),
+])  # fmt: skip
+def test_k3s(version, kmem):
+    assert _runc.k3s(version) == kmem
 
 
-def test_known_programs_are_not_listed_twice():
-    binaries = {"/usr/bin/runc": {"version": "", "strings": [CODE]}}
-    found = _runc.enablers({}, binaries, {}, {"dockerd": "/usr/sbin/dockerd", "containerd": "/usr/bin/containerd"})
-    assert [item["name"] for item in found] == ["/usr/bin/runc"]
+@pytest.mark.parametrize("config, version, kmem", [
+    ("ConstrainRAMSpace=yes\nConstrainKmemSpace=yes\n", "17.11.9-1.el7", "on"), ("constrainramspace=YES\nconstrainkmemspace=Yes # x\n", None, "on"),
+    ("ConstrainKmemSpace=no\n", "17.02.1", "off"), ("#ConstrainKmemSpace=yes\nConstrainRAMSpace=yes\n", "20.11.9-1.el7", "off"),
+    ("ConstrainRAMSpace=yes\n", "17.02.1-1", "unknown"), ("ConstrainCores=yes\n", "17.02.1-1", "off"), (None, "20.11.9", "unknown"),
+])  # fmt: skip
+def test_slurm(config, version, kmem):
+    assert _runc.slurm(config, version)[0] == kmem
+
+
+@pytest.mark.parametrize("text, kmem", [
+    ("runc version 1.0.0-rc6+dev\ncommit: 69663f0bd4b60df09991c08812a60108003fa340", "on"), ("crun version 0.18", "off"),
+    ("runc version 1.0.0-rc8+dev\ncommit: 3e425f80a8c931f88e6d94a8c831b9d5aa481657", "unknown"), ({"a": 1}, "unknown"),
+])  # fmt: skip
+def test_commit_and_crun(text, kmem):
+    assert _runc.binary({"version": text, "strings": None})[0] == kmem

@@ -1,0 +1,234 @@
+# Copyright: el7ops.kmem contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What on a host can switch kmem accounting on, from the parts of a capture: a pure function.
+
+Each finding is {name, kind, version, kmem: on|off|unknown, installed, running, idle, evidence}. Where two sources
+disagree both are said; a string in the binary that runs outweighs a table, nothing outweighs an unknown.
+"""
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import re
+
+from ansible_collections.el7ops.kmem.plugins.module_utils import _runc
+
+TEXT = _runc.TEXT
+# Packages whose container runtime is another package or a binary that is looked at.
+CARRIERS = ("docker-ce", "docker", "docker-engine", "docker-latest", "runc", "containerd", "podman")
+KINDS = {"kubelet": "kubelet", "atomic-openshift-node": "kubelet", "origin-node": "kubelet", "hyperkube": "kubelet", "slurmd": "slurm",
+         "slurm-slurmd": "slurm", "slurm": "slurm", "k3s": "k3s", "k3s-server": "k3s", "k3s-agent": "k3s", "rke2": "k3s",
+         "rke2-server": "k3s", "rke2-agent": "k3s"}  # fmt: skip
+# programs that run: the packages and binaries that explain them
+EXPLAINED_BY = {
+    "dockerd": ("docker-ce", "docker", "docker-engine", "docker-latest", "runc"), "containerd": ("containerd.io", "containerd", "docker-engine", "runc"),
+    "kubelet": ("kubelet",), "crio": ("cri-o",), "k3s": ("k3s",), "rke2": ("rke2", "rke2-server", "rke2-agent"),
+    "slurmd": ("slurm-slurmd", "slurm"), "podman": ("podman", "runc"), "lxc-start": ("lxc",),
+}  # fmt: skip
+STEMS = {"dockerd-current": "dockerd", "dockerd-latest": "dockerd", "docker-containe": "containerd", "k3s-server": "k3s", "k3s-agent": "k3s",
+         "docker": "dockerd", "rke2-server": "rke2", "rke2-agent": "rke2"}  # fmt: skip
+# groups of containers that such programs make, and the parents of such groups, which stay behind when the program is gone
+SIGNS = (("dockerd", re.compile(r"^docker-[0-9a-f]{64}\.scope$")), ("kubelet", re.compile(r"^(?:kubepods-.*|pod[0-9a-f]{8}-.*)$")),
+         ("crio", re.compile(r"^crio-[0-9a-f]{64}(?:\.scope)?$")), ("podman", re.compile(r"^libpod-[0-9a-f]{64}(?:\.scope)?$")),
+         ("containerd", re.compile(r"^[0-9a-f]{64}$")))  # fmt: skip
+PARENTS = (("dockerd", re.compile(r"^docker$")), ("kubelet", re.compile(r"^kubepods(?:\.slice)?$")), ("lxc-start", re.compile(r"^lxc$")),
+           ("slurmd", re.compile(r"^slurm$")))  # fmt: skip
+OF_ENGINES = re.compile(r"docker|kubepods|containerd|crio|libpod|machine\.slice|lxc|slurm|[0-9a-f]{64}")
+CONFIGS = ("/etc/slurm/cgroup.conf", "/etc/slurm-llnl/cgroup.conf")
+RULES = "/etc/cgconfig.conf"
+
+
+def mapping(doc, key):
+    """doc[key] where it is a mapping, else None."""
+    value = doc.get(key)
+    return value if isinstance(value, dict) else None
+
+
+def runs(doc):
+    """{stem: evidence} of programs that run or ran: processes, active services, groups that only they make."""
+    found = {}
+    for name, path in sorted((mapping(doc, "processes") or {}).items()):
+        if name in _runc.PROCESSES:
+            found[STEMS.get(name, name)] = "it runs (%s)" % (path,)
+    for name, state in sorted((mapping(doc, "services") or {}).items()):
+        stem = ("%s" % (name,)).replace(".service", "")
+        stem = STEMS.get(stem, stem)
+        if state in ("active", "running", "activating", "reloading") and (stem in EXPLAINED_BY or stem in _runc.PROCESSES):
+            found.setdefault(stem, "its service is %s" % state)
+    groups = mapping(doc, "memory_cgroups") or {}
+    names = list(groups.get("names") if isinstance(groups.get("names"), list) else [])
+    for key in ("slabinfo", "kmem_usage"):
+        for path in mapping(doc, key) or {}:
+            names += ("%s" % (path,)).strip("/").split("/")
+    for name in names:
+        for stem, pattern in SIGNS if mapping(doc, "processes") is not None else SIGNS + PARENTS:
+            if isinstance(name, TEXT) and stem not in found and pattern.match(name.rstrip("/").rpartition("/")[2]):
+                found[stem] = "a memory cgroup of its is there (%s)" % name[:80]
+    docker = mapping(doc, "docker") or {}
+    if docker.get("server_version") and "dockerd" not in found:
+        found["dockerd"] = "it answered with version %s" % (docker["server_version"],)
+    return found
+
+
+def enablers(doc):
+    """The findings about one host, most telling first; [] means that nothing known is installed or runs."""
+    running = runs(doc)
+    docker = mapping(doc, "docker") or {}
+    binaries, packages, files = mapping(doc, "binaries") or {}, mapping(doc, "packages") or {}, mapping(doc, "files") or {}
+    found, looked_at, own = [], {}, {}
+    for path in sorted(binaries):
+        if isinstance(binaries[path], dict):
+            found.append(of_binary(path, binaries[path], docker, looked_at, own))
+    for name in sorted(packages):
+        found.append(of_package(name, packages[name], looked_at, files, own))
+    found += of_docker_alone(docker, packages, looked_at)
+    known = set(item["name"] for item in found) | set(item["kind"] for item in found)
+    for stem in sorted(running):
+        explained = [name for name in EXPLAINED_BY.get(stem, ()) if name in known]
+        # a package that is there explains the program; a runc explains only those that use the host's
+        if stem == "containerd" and "a memory cgroup" in running[stem] and set(running) - set([stem]):
+            continue  # a bare container id, made by another program that is listed
+        if not explained and not (stem in ("dockerd", "containerd", "podman", "crio") and set(looked_at) - set(["containerd.io"])):
+            item = finding(stem, None, "unknown", "%s, and no package or binary of it was seen" % running[stem])
+            if stem == "slurmd":
+                item["kmem"], why = _runc.slurm(slurm_config(files), None)
+                item["evidence"] = "%s; %s" % (running[stem], why)
+            found.append(dict(item, installed=None))
+    for path, read in sorted((mapping(doc, "slabinfo") or {}).items()):
+        # accounting that is on outside of containers is nobody's runc
+        if isinstance(read, dict) and read.get("errno") == 0 and not isinstance(read.get("errno"), bool) and not OF_ENGINES.search("%s" % (path,)):
+            found.append(finding("cgroup %s" % (path,), None, "on", "kmem accounting is on in it, and no container engine made it", kind="group"))
+    rules = files.get(RULES)
+    if isinstance(rules, TEXT) and re.search(r"^[^#\n]*memory\.kmem\.limit_in_bytes", rules, re.M):
+        found.append(finding(RULES, None, "on", "it gives groups a kernel memory limit, which switches accounting on in them", kind="group"))
+    for item in found:
+        names = [stem for stem, by in EXPLAINED_BY.items() if item["name"] in by or item["kind"] in by] + [item["name"]]
+        item["running"] = any(stem in running for stem in names)
+    mark_idle(found, docker, looked_at, running)
+    order = {"on": 0, "unknown": 1, "off": 2}
+    return sorted(found, key=lambda item: order[item["kmem"]])
+
+
+def finding(name, version, kmem, why, kind=None):
+    return {"name": name, "kind": kind or KINDS.get(name, "engine"), "version": version, "kmem": kmem, "installed": True, "running": False,
+            "idle": False, "evidence": why}  # fmt: skip
+
+
+def of_binary(path, read, docker, looked_at, own):
+    """The finding about one binary; what it says is put into looked_at."""
+    kmem, why = _runc.binary(read)
+    kind = "runc"
+    base = ("%s" % (path,)).rpartition("/")[2]
+    if base in ("kubelet", "hyperkube"):
+        kind = "kubelet"
+    elif base in ("k3s", "rke2"):
+        kind = "k3s"
+    text = read.get("version") if isinstance(read.get("version"), TEXT) else ""
+    version = re.search(r"(?:version|Kubernetes) v?(\S+)", text)
+    version = version.group(1) if version else None
+    if kind != "runc" and kmem != "off":
+        # its strings tell that the code is there, not from which release on it is unused
+        table = _runc.kubelet(version) if kind == "kubelet" else _runc.k3s(version)
+        kmem, why = (table, "table of its releases") if table != "unknown" or kmem != "on" else (kmem, why)
+    if kind == "runc":
+        looked_at[path] = kmem
+    elif path == "/usr/bin/kubelet":
+        own["kubelet"] = kmem
+    if kmem == "on" and docker.get("cgroup_driver") == "systemd" and kind == "runc":
+        why += "; Docker's cgroup driver is systemd, where only containers with a kernel memory limit use it"
+    return finding(path, version, kmem, why, kind=kind)
+
+
+def of_package(name, version, looked_at, files, own):
+    """The finding about one package; a binary that was looked at decides where the package only carries it."""
+    version = version if isinstance(version, TEXT) else None
+    kind = KINDS.get(name, "engine")
+    if name == "containerd.io":
+        kmem, why = _runc.containerd_io(version), "table of docker.com's EL7 packages"
+        seen = looked_at.get("/usr/bin/runc")
+        if seen in ("on", "off") and seen != kmem:
+            why += " says %s, but the strings of its /usr/bin/runc decide" % kmem
+            kmem = seen
+        looked_at.setdefault("containerd.io", kmem)
+    elif name == "kubelet":
+        kmem, why = _runc.kubelet(version), "table of upstream kubelet releases; it does not use the host's runc for this"
+        if own.get("kubelet") == "off" != kmem:
+            why += "; it says %s, but the strings of /usr/bin/kubelet decide" % kmem
+            kmem = "off"
+    elif kind == "k3s":
+        kmem, why = _runc.k3s(version), "table of k3s and rke2 releases"
+    elif kind == "slurm":
+        kmem, why = _runc.slurm(slurm_config(files), version)
+    elif name == "crun":
+        kmem, why = "off", "crun switches it on only where a container asks for a kernel memory limit"
+    elif name in CARRIERS:
+        kmem, why = of_carrier(name, version, looked_at)
+    elif name == "cri-o":
+        kmem = "on" if "on" in [kmem for path, kmem in looked_at.items() if path != "containerd.io"] else "unknown"
+        why = "the runtime that its crio.conf names is what counts, and that file is not read"
+    elif name == "nvidia-container-runtime" and (_runc.numbers(version) or ((0,),))[0] >= (3,):
+        kmem, why = of_carrier(name, version, looked_at)
+    else:
+        kmem, why = "unknown", "no table says how this one was built"
+    return finding(name, version, kmem, why, kind=kind)
+
+
+def of_carrier(name, version, looked_at):
+    """(kmem, why) of a package that uses the host's runc, or brings one along."""
+    seen = [kmem for path, kmem in looked_at.items() if path != "containerd.io"]
+    if "on" in seen:
+        return "on", "its runc is what counts"
+    if seen and "unknown" not in seen:
+        return "off", "its runc is what counts"
+    table = None
+    if name in ("docker-ce", "docker-engine"):
+        table = _runc.docker(version)
+        if table is None and "containerd.io" in looked_at:
+            return looked_at["containerd.io"], "its runc is that of containerd.io"
+    elif name in ("docker", "docker-latest"):
+        table = _runc.centos_docker(version)
+    elif name == "runc":
+        table = _runc.runc_version(version)
+    if table in ("on", "off"):
+        return table, "table of releases; its runc was not looked at"
+    return "unknown", "its runc is what counts, and that was not told by its strings"
+
+
+def of_docker_alone(docker, packages, looked_at):
+    """Docker of which only the answer of `docker info` is known."""
+    version = docker.get("server_version")
+    if not isinstance(version, TEXT) or set(looked_at) - set(["containerd.io"]) or any(name.startswith(("docker", "containerd")) for name in packages):
+        return []
+    commit = docker.get("runc_commit")
+    for known in sorted(_runc.COMMITS):
+        if isinstance(commit, TEXT) and commit.startswith(known):
+            return [finding("docker", version, _runc.COMMITS[known], "its runc is commit %s" % known)]
+    kmem = _runc.docker(version)
+    return [finding("docker", version, kmem or "unknown", "table of Docker releases" if kmem else "its containerd.io is what counts")]
+
+
+def slurm_config(files):
+    """Text of Slurm's cgroup.conf, None where it was not read."""
+    for path in CONFIGS:
+        if isinstance(files.get(path), TEXT):
+            return files[path]
+    return None
+
+
+def mark_idle(found, docker, looked_at, running):
+    """Mark what is installed and used by nothing: Docker's default runtime is another binary, which was looked at.
+
+    Only where Docker is the one engine there is; a runtime can still be named, and containers keep the one they were
+    created with, so this is said and not hidden.
+    """
+    runtimes = docker.get("runtimes") if isinstance(docker.get("runtimes"), dict) else {}
+    default = runtimes.get("%s" % (docker.get("default_runtime"),))
+    if not isinstance(default, TEXT) or looked_at.get(default) != "off":
+        return
+    if set(running) - set(("dockerd", "containerd")) or any(item["kind"] not in ("runc", "engine") for item in found):
+        return
+    for item in found:
+        if item["name"] != default and item["kmem"] == "on" and item["name"] not in ("podman", "cri-o", RULES):
+            item["idle"] = True
+            item["evidence"] += "; Docker's default runtime is %s, so only containers that name or were created with another use it" % default

@@ -1,0 +1,205 @@
+# Copyright: el7ops.kmem contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Log lines that belong to the leak, and those that only read like it: pure functions over text.
+
+Both ENOMEM and ENOSPC are the same disease: 514 and 693 answer ENOSPC (kubernetes issue 61937), 1062 and later ENOMEM
+(docker/for-linux issue 841). Go programs print them in English in any locale; coreutils and scripts translate them.
+"""
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import re
+import time
+
+TEXT = (type(""), type(u""))
+
+# glibc's words for ENOMEM and ENOSPC, beside the English ones
+NO_MEMORY = (
+    u"cannot allocate memory", u"out of memory", u"nicht gen\xfcgend hauptspeicher verf\xfcgbar", u"kann keinen speicher mehr anfordern",
+    u"ne peut allouer de la m\xe9moire", u"impossible d'allouer de la m\xe9moire", u"no se pudo asignar memoria", u"no se puede asignar memoria",
+    u"impossibile allocare memoria", u"n\xe3o foi poss\xedvel alocar mem\xf3ria", u"n\xe3o \xe9 poss\xedvel alocar mem\xf3ria",
+    u"\u65e0\u6cd5\u5206\u914d\u5185\u5b58", u"\u4e0d\u80fd\u5206\u914d\u5185\u5b58",
+    u"\u30e1\u30e2\u30ea\u3092\u78ba\u4fdd\u3067\u304d\u307e\u305b\u3093",
+    u"\uba54\ubaa8\ub9ac\ub97c \ud560\ub2f9\ud560 \uc218 \uc5c6\uc2b5\ub2c8\ub2e4", u"\u7121\u6cd5\u914d\u7f6e\u8a18\u61b6\u9ad4",
+    u"\u043d\u0435\u0432\u043e\u0437\u043c\u043e\u0436\u043d\u043e \u0432\u044b\u0434\u0435\u043b\u0438\u0442\u044c \u043f\u0430\u043c\u044f\u0442\u044c",
+    u"\u043d\u0435 \u0443\u0434\u0430\u043b\u043e\u0441\u044c \u0432\u044b\u0434\u0435\u043b\u0438\u0442\u044c \u043f\u0430\u043c\u044f\u0442\u044c",
+    u"nie mo\u017cna przydzieli\u0107 pami\u0119ci",
+)  # fmt: skip
+NO_SPACE = (
+    u"no space left on device", u"auf dem ger\xe4t ist kein speicherplatz mehr verf\xfcgbar", u"aucun espace disponible sur le p\xe9riph\xe9rique",
+    u"no queda espacio en el dispositivo", u"spazio esaurito sul device", u"spazio sul device esaurito",
+    u"n\xe3o h\xe1 espa\xe7o dispon\xedvel no dispositivo", u"\u8bbe\u5907\u4e0a\u6ca1\u6709\u7a7a\u95f4",
+    u"\u30c7\u30d0\u30a4\u30b9\u306b\u7a7a\u304d\u9818\u57df\u304c\u3042\u308a\u307e\u305b\u3093",
+    u"\uc7a5\uce58\uc5d0 \ub0a8\uc740 \uacf5\uac04\uc774 \uc5c6\uc74c",
+    u"\u8a2d\u5099\u4e0a\u6c92\u6709\u7a7a\u9593", u"\u8a2d\u5099\u4e0a\u5df2\u7121\u7a7a\u9593",
+    u"\u043d\u0430 \u0443\u0441\u0442\u0440\u043e\u0439\u0441\u0442\u0432\u0435"
+    u" \u043a\u043e\u043d\u0447\u0438\u043b\u043e\u0441\u044c \u043c\u0435\u0441\u0442\u043e",
+    u"\u043d\u0435 \u043e\u0441\u0442\u0430\u043b\u043e\u0441\u044c"
+    u" \u0441\u0432\u043e\u0431\u043e\u0434\u043d\u043e\u0433\u043e \u043c\u0435\u0441\u0442\u0430",
+    u"brak miejsca na urz\u0105dzeniu",
+)  # fmt: skip
+FAILING = ("mkdir_failed", "kmem_refused")
+# Each line that a pattern can match has one of these. Most lines of a log have none, and on a host in good order the
+# patterns are not even compiled: that takes longer than all other reading.
+WORDS = ("cgroup/", "cgroups/", "SLUB: Unable", "cache: ", "cache_from_obj", "kmem_cache", "in kmem_", "memory.kmem.limit", "Objects remaining", "mkdir /")
+_compiled = {}
+
+
+def patterns():
+    """{signatures: ((name, patterns), ...), look_alikes: patterns}, compiled when first needed."""
+    if not _compiled:
+        refused = u"(?:%s)" % u"|".join(re.escape(words) for words in NO_MEMORY + NO_SPACE)
+        # a directory of the memory controller, wherever it is mounted; a control file in it is another matter
+        name = u"(?:[^\\s:'\"\u2018\u2019]|:(?=\\S))*"
+        group = u"(?:/%s)?/cgroups?/(?:[a-z_,]*,)?memory(?:,[a-z_,]*)?(?:/(?!\\S*(?:memory\\.|cgroup\\.procs|tasks\\b))%s)?" % (name, name)
+        quote = u"[^\\w\\s/]{0,4}"
+        flags = re.I | re.U
+        _compiled["look_alikes"] = tuple(re.compile(pattern, re.I) for pattern in LOOKS_ALIKE)
+        _compiled["signatures"] = (
+            # Creating a memory cgroup failed. First as runc, dockerd, kubelet, coreutils and Slurm say it, the directory
+            # before the error; then as Python and LXC do.
+            ("mkdir_failed", (
+                re.compile(u"(?:mkdir|creat)(?:(?!inotify)[^/]){0,80}?%s%s%s[^:/]{0,40}?[\\s:\uff1a)]\\s*%s" % (
+                    quote, group, quote, refused), flags),
+                re.compile(u"(?:\\[errno (?:12|28)\\]\\s*%s:\\s|%s\\s+-\\s+failed to create(?: directory)?\\s)%s%s(?![\\w/.])" % (
+                    refused, refused, quote, group), flags),
+            )),
+            # switching accounting on in a new group fails with the same errors, where the id of its caches is what is used up
+            ("kmem_refused", (re.compile(u"memory\\.kmem\\.limit_in_bytes%s:?\\s+%s" % (quote, refused), flags),)),
+        ) + tuple((key, tuple(re.compile(pattern) for pattern in those)) for key, those in OF_THE_KERNEL)  # fmt: skip
+    return _compiled
+
+
+OF_THE_KERNEL = (
+    # the caches of a group are named NAME(ID:GROUP); they exist only where kmem accounting is on
+    ("cache_of_group", (
+        r"cache: \S+\(\d+:[^)\s]*\),", r"BUG \S+\(\d+:[^)\s]*\).*: Objects remaining in", r"kmem_cache_(?:create|destroy)\S*\s\S*\(\d+:[^)\s]*\)",
+    )),
+    # alone these have other causes, too
+    ("slub_refused", (r"SLUB: Unable to allocate memory on node -1",)),
+    ("cache_create_failed", (r"kmem_cache_create\(.*failed with error -12",)),
+    ("wrong_cache", (r"cache_from_obj: Wrong slab cache\.",)),
+    ("memory_deadlock", (r"possible memory allocation deadlock in kmem_\w+",)),
+)  # fmt: skip
+# Not this bug, though it reads like it: inotify watches (kubernetes issue 70324), a cpuset without memory nodes
+# (containerd/cgroups issue 48), another controller, a full disk
+LOOKS_ALIKE = (
+    r"inotify_add_watch .*no space left on device", r"(?:cgroup\.procs|/tasks)\W{0,4}:? no space left on device",
+    r"mkdir /sys/fs/cgroup/(?!\S*memory)\S+: (?:no space left on device|cannot allocate memory)", r"mkdir /(?!sys/fs/cgroup)\S+: no space left on device",
+)  # fmt: skip
+
+ISO_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?\s?(Z|[+-]\d\d:?\d\d)?")
+SYSLOG_TIME = re.compile(r"^([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) ")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# a line without a zone can be of any; a clock that was set after the boot moves the rest
+SLACK = 26 * 3600
+
+
+def found_in(line, those):
+    """The first match of several patterns, or None."""
+    for pattern in those:
+        match = pattern.search(line)
+        if match:
+            return match
+    return None
+
+
+def telling(line):
+    """Whether a log line is one that facts() counts. Most lines of a journal fail the first, cheap test."""
+    if not any(word in line for word in WORDS):
+        return False
+    known = patterns()
+    return bool(found_in(line, known["look_alikes"])) or any(found_in(line, those) for dummy, those in known["signatures"])
+
+
+def shorten(line, limit=1500):
+    """A line cut down to its beginning, which has the time, and what was found in it."""
+    if len(line) <= limit:
+        return line
+    for dummy, those in patterns()["signatures"] + (("", patterns()["look_alikes"]),):
+        match = found_in(line, those)
+        if match:
+            return line[:200] + " ... " + line[max(200, match.start() - 100) : match.start() + limit - 400]
+    return line[:limit]
+
+
+def line_time(line):
+    """The first time in a log line, as it stands there, or None."""
+    match = ISO_TIME.search(line) or SYSLOG_TIME.search(line)
+    return match.group(0).strip() if match else None
+
+
+def seconds_of(text, near=None):
+    """Seconds since 1970 of a time in a log line or a capture, or None. Without a zone it is taken for UTC.
+
+    The year of a syslog time is the latest that does not lie after C(near).
+    """
+    match = ISO_TIME.search(text or "")
+    try:
+        if match:
+            seconds = epoch(*[int(part) for part in match.groups()[:6]])
+            zone = (match.group(7) or "Z").replace(":", "")
+            if zone != "Z":
+                seconds -= (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[3:5]) * 60)
+            return seconds
+        match = SYSLOG_TIME.search(text or "")
+        if match and near is not None and match.group(1) in MONTHS:
+            month = MONTHS.index(match.group(1)) + 1
+            year = time.gmtime(near).tm_year
+            for candidate in (year, year - 1):
+                seconds = epoch(candidate, month, *[int(part) for part in match.groups()[1:]])
+                if seconds <= near + SLACK:
+                    return seconds
+    except ValueError:
+        pass
+    return None
+
+
+def epoch(year, month, day, hour, minute, second):
+    """Seconds since 1970 of a time in UTC, as calendar.timegm() has it; importing that takes as long as reading a log."""
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+        raise ValueError("no time")
+    # the year begins in March here, so that the leap day is its last
+    year -= month <= 2
+    days = year * 365 + year // 4 - year // 100 + year // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719469
+    return ((days * 24 + hour) * 60 + minute) * 60 + second
+
+
+def facts(lines, taken_at=None, uptime=None):
+    """{read, signatures: [{id, count, last, sample}], look_alikes, mkdir_failed, before_boot} from log lines.
+
+    mkdir_failed is None where no log could be read. Lines that tell a time before the boot are not counted: the
+    reading half hands over lines since the boot only, a capture that somebody put together may not.
+    """
+    result = {"read": lines is not None, "signatures": [], "look_alikes": 0, "mkdir_failed": None, "before_boot": 0}
+    if lines is None:
+        return result
+    now = seconds_of(taken_at) if isinstance(taken_at, TEXT) else None
+    boot = now - uptime - SLACK if now is not None and uptime is not None else None
+    hits = {}
+    for line in lines:
+        if not isinstance(line, TEXT):
+            continue
+        line = line[:20000]
+        if not telling(line):
+            continue
+        then = seconds_of(line, now)
+        if boot is not None and then is not None and then < boot:
+            result["before_boot"] += 1
+            continue
+        known = False
+        for name, those in patterns()["signatures"]:
+            match = found_in(line, those)
+            if match:
+                known = True
+                hits.setdefault(name, []).append((line_time(line), match.group(0)[:300]))
+        if not known:
+            result["look_alikes"] += 1
+    for name in [name for name, dummy in patterns()["signatures"]] if hits else []:
+        if name in hits:
+            last, sample = hits[name][-1]
+            result["signatures"].append({"id": name, "count": len(hits[name]), "last": last, "sample": sample})
+    result["mkdir_failed"] = sum(len(hits.get(name, [])) for name in FAILING)
+    return result

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The trial boot against real failures. Each test breaks a host that is about to boot its new kernel, and looks at the end from outside.
+
+``make faults`` runs all of them, ``make fault NAME='…'`` those with these words in the name; test_whole_night.py takes the quick ones along
+on its own machine. Not found by pytest on its own: the file has another name than a test's, and is given by path.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import threading
+import time
+
+import jsonschema
+import pytest
+from faults import DONE, EL7, FAULTS, ML, ROLLED_BACK, UPDATE
+
+from lab import play, qemu
+from lab.poller import Poller
+
+HERE = pathlib.Path(__file__).resolve().parent
+REPO = HERE.parents[1]
+RESULTS = os.environ.get("EL7OPS_FAULTS")  # where tests/run.py wants to read what was seen
+VARIABLES = {
+    "kmem_strategy": "upgrade", "kmem_allow_reboot": True, "snapshot_reminder_acknowledged": True, "snapshot_reminder_id": "snap-4711",
+    "service_verify_record_interval": 0, "service_verify_churn_interval": 2, "grub_default_confirm_timeout": 90,
+    "grub_default_services_timeout": 80, "common_report_dir": "",
+}  # fmt: skip
+SCHEMA = json.loads((REPO / "roles" / "common" / "files" / "report.schema.json").read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def before(vm, job, tmp_path_factory):
+    """A host on which everything is ready but the boot of the new kernel."""
+    VARIABLES["common_report_dir"] = str(tmp_path_factory.mktemp("reports"))
+    vm.start(fresh=True, append="el7_memcg_id_max=400")
+    job.wait_for_docker()
+    vm.run("docker run -d --name web --restart always --network none busybox:lab sleep 1000000", timeout=120)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    window = f"{now - datetime.timedelta(hours=1):%H:%M}-{now + datetime.timedelta(hours=4):%H:%M}"
+    done = remediate(play.inventory(vm), kmem_window=window, kmem_stage_minutes={"grub_default": 600})
+    assert done.returncode == 0 and document(vm)["status"] == "paused", done.stdout
+    vm.run("sync")
+    vm.snapshot("ready")
+
+
+def remediate(where, env=None, **variables):
+    return play.playbook("remediate", where, env=env, timeout=900, **{**VARIABLES, **variables})
+
+
+def document(vm):
+    found = json.loads(vm.run("cat /var/lib/el7ops-kmem/run.json").stdout)
+    jsonschema.validate(found, SCHEMA)
+    return found
+
+
+def one_line(done):
+    return " ".join(done.stdout.split())
+
+
+def wait_for(what, seconds):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.5)
+
+
+def kernel_of(vm):
+    return vm.run("uname -r").stdout.strip()
+
+
+def killed(vm, where, note, fault):
+    """The run whose controller, and perhaps the host's power, goes away in the middle."""
+    env = {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "killer"), "ANSIBLE_CALLBACKS_ENABLED": "kill_at", "KILL_NOTE": str(note),
+           "KILL_AT_NAME": fault.kill_at or "never", "KILL_AFTER": str(fault.kill_after)}  # fmt: skip
+    if fault.serial:
+        env["KILL_FILE"] = str(note) + ".now"
+        seen = vm.serial_log.stat().st_size
+        thread = threading.Thread(target=remediate, args=(where, env))
+        thread.start()
+        wait_for(lambda: fault.serial.encode() in vm.serial_log.read_bytes()[seen:], 300)
+        vm.kill()
+        pathlib.Path(env["KILL_FILE"]).touch()
+        thread.join()
+    else:
+        done = remediate(where, env)
+        assert done.returncode == -9, done.stdout
+        if fault.power:
+            vm.kill()
+    if fault.power:
+        vm.start(fresh=False)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
+def test_no_host_is_lost(vm, job, tmp_path, fault):
+    survive(vm, job, tmp_path, fault)
+
+
+def survive(vm, job, tmp_path, fault):
+    """Break the host that stands ready, and hold it to the end that the fault has to have."""
+    vm.restore("ready")
+    where = play.inventory(vm)  # a machine whose power was cut has other ports
+    if fault.before:
+        vm.run(fault.before, timeout=120)
+    names = containers(vm)
+    before = vm.run("cat /proc/sys/kernel/random/boot_id").stdout
+    began = time.monotonic()
+    with Poller(vm, ["ssh"]) as poller:
+        if fault.kill_at or fault.serial:
+            killed(vm, where, tmp_path / "note", fault)
+            if fault.reset:
+                assert poller.watches["ssh"].down_since, "it hangs"
+                qemu.monitor(vm.directory, "system_reset", 30)
+            if fault.ends == ROLLED_BACK:
+                # nobody does anything: the host has to get back by itself
+                wait_for(lambda: reachable(vm) and kernel_of(vm) != ML, 600)
+            vm.wait_ssh()
+            if fault.between:
+                vm.run(fault.between, timeout=180)
+            where = play.inventory(vm)
+        done = remediate(where) if fault.again or not fault.kill_at else None
+        vm.wait_ssh()
+    took = time.monotonic() - began
+    text = one_line(done)
+    print(f"\n{fault.name}: rc {done.returncode} after {took:.0f} s, away {poller.watches['ssh'].seconds:.0f} s")
+    state = document(vm)
+    boot = vm.run("cat /proc/sys/kernel/random/boot_id").stdout
+    if fault.ends == DONE:
+        assert done.returncode == 0 and state["status"] == "done", done.stdout
+        assert kernel_of(vm) == ML and default(vm) == ML
+        assert vm.run("grubby --info=ALL | grep -c '^args=.*el7ops_kmem.trial'", check=False).stdout.strip() == "0"
+    elif fault.ends == ROLLED_BACK:
+        assert done.returncode == 3 and "ROLLED BACK" in text and state["status"] == "rolled_back", done.stdout
+        assert kernel_of(vm) == EL7 and default(vm) == EL7
+        assert list(pathlib.Path(VARIABLES["common_report_dir"]).glob(f"*{state['run_id']}*.html"))
+        # the same command does not try it again unasked
+        again = remediate(where)
+        assert again.returncode == 2 and "REFUSED, nothing was changed" in one_line(again) and "kmem_new_run" in again.stdout, again.stdout
+    else:
+        assert done.returncode == 2 and boot == before and kernel_of(vm) == EL7, done.stdout
+        assert state["status"] in ("failed", "paused")
+    assert fault.says in text, (fault.says, done.stdout)
+    no_traces(vm)
+    job.wait_for_docker()
+    assert vm.run("mysql -N -e 'SELECT 41+1'").stdout.strip() == "42"
+    assert containers(vm) == names
+    if RESULTS:
+        row = {"name": fault.name, "happens": fault.happens, "away": round(poller.watches["ssh"].seconds), "ends": fault.ends}
+        with open(RESULTS, "a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+
+
+def containers(vm):
+    """Those that run and stay; the one in a crash loop comes and goes."""
+    return sorted(set(vm.run("docker ps --format '{{.Names}}'").stdout.split()) - {"churn"})
+
+
+def reachable(vm):
+    return vm.run("true", check=False, timeout=30).returncode == 0
+
+
+def default(vm):
+    return vm.run("grubby --default-kernel").stdout.strip().replace("/boot/vmlinuz-", "")
+
+
+def no_traces(vm):
+    """What is left of a trial would act again one day."""
+    left = "ls /boot/grub2/custom.cfg /etc/el7ops-kmem/* /etc/systemd/system/el7ops* /etc/systemd/system/sysinit.target.d/* 2> /dev/null"
+    assert vm.run(f"{left}; grub2-editenv list | grep next_entry=.", check=False).stdout == ""
+
+
+def test_two_runs_at_once_and_the_way_back_from_a_finished_upgrade(vm):
+    vm.restore("ready")
+    results, where = [], play.inventory(vm)
+    first = threading.Thread(target=lambda: results.append(remediate(where)))
+    first.start()
+    wait_for(lambda: vm.run("cat /var/lib/el7ops-kmem/lock", check=False, timeout=30).returncode == 0, 120)
+    second = remediate(play.inventory(vm, ansible_ssh_extra_args="-o ControlMaster=no"))
+    assert second.returncode == 2 and "another run holds the lock" in one_line(second), second.stdout
+    first.join()
+    assert results[0].returncode == 0 and document(vm)["status"] == "done", results[0].stdout
+    assert kernel_of(vm) == ML
+    done = play.playbook("rollback", where, timeout=900, **VARIABLES, kmem_remove_kernel=True)
+    assert done.returncode == 0 and "ROLLED BACK" in done.stdout, done.stdout
+    assert kernel_of(vm) == EL7 and default(vm) == EL7
+    # the update stays, the kernel that the run brought goes
+    assert vm.run("rpm -q kernel-ml", check=False).returncode == 1 and UPDATE.removesuffix(".x86_64") in vm.run("rpm -q kernel").stdout
+    no_traces(vm)
+
+
+def test_rollback_of_a_run_whose_trial_is_at_work(vm, tmp_path):
+    """Nobody waits for the unit on the host: the admin has changed his mind."""
+    vm.restore("ready")
+    where = play.inventory(vm)
+    env = {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "killer"), "ANSIBLE_CALLBACKS_ENABLED": "kill_at", "KILL_NOTE": str(tmp_path / "note"),
+           "KILL_AT_NAME": "stage | Keep it for good"}  # fmt: skip
+    assert remediate(where, env).returncode == -9
+    assert kernel_of(vm) == ML
+    done = play.playbook("rollback", where, timeout=900, **VARIABLES)
+    assert done.returncode == 0 and "ROLLED BACK" in done.stdout, done.stdout
+    assert kernel_of(vm) == EL7 and default(vm) == EL7
+    no_traces(vm)

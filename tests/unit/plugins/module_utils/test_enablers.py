@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What on a host can switch kmem accounting on, one host at a time."""
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import pytest
+from ansible_collections.el7ops.kmem.plugins.module_utils import _enablers
+
+CODE = "because either tasks have already joined this cgroup or it has children"
+DISABLED = "kernel memory accounting disabled in this runc build"
+IGNORED = "Kernel memory settings are ignored"
+ON, OFF, BARE = ({"version": "runc version 1.0.0-rc10", "strings": strings} for strings in ([CODE], [IGNORED], []))
+ID = "3f" * 32
+
+
+def found(**doc):
+    return dict((item["name"], item) for item in _enablers.enablers(doc))
+
+
+def test_the_binary_decides_for_its_package_and_the_conflict_is_said():
+    seen = found(packages={"containerd.io": "1.2.13-3.2.el7"}, binaries={"/usr/bin/runc": {"version": "", "strings": [DISABLED]}})
+    assert seen["/usr/bin/runc"]["kmem"] == seen["containerd.io"]["kmem"] == "off"
+    assert "says on" in seen["containerd.io"]["evidence"]
+
+
+def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
+    item = found(binaries={"/usr/bin/runc": ON}, docker={"cgroup_driver": "systemd"})["/usr/bin/runc"]
+    assert item["kmem"] == "on" and "systemd" in item["evidence"]
+
+
+@pytest.mark.parametrize("doc, names", [
+    (dict(processes={"slurmd": "/usr/sbin/slurmd", "dockerd": "/opt/docker/dockerd"}), {"slurmd": "unknown", "dockerd": "unknown"}),
+    (dict(processes={"bash": "/bin/bash", "sshd": "x"}), {}),
+    (dict(services={"docker": "active", "kubelet": "inactive", "sshd": "active"}), {"dockerd": "unknown"}),
+    (dict(services={"kubelet.service": "active"}), {"kubelet": "unknown"}),
+    (dict(memory_cgroups={"names": ["docker", ID]}), {"dockerd": "unknown"}),
+    (dict(memory_cgroups={"names": ["docker"]}, processes={}), {}),  # an empty parent stays when Docker is gone
+    (dict(memory_cgroups={"names": ["docker", ID]}, processes={}), {"containerd": "unknown"}),
+    (dict(memory_cgroups={"names": ["docker-%s.scope" % ID]}, processes={}), {"dockerd": "unknown"}),
+    (dict(slabinfo={"/kubepods/burstable/pod1": {}}), {"kubelet": "unknown"}),
+    (dict(kmem_usage={"/machine.slice/libpod-%s.scope" % ID: 1}), {"podman": "unknown"}),
+    (dict(docker={"server_version": "20.10.7"}), {"docker": "unknown"}),
+    (dict(docker={"server_version": "17.12.0-ce"}), {"docker": "on"}),
+    (dict(docker={"server_version": "18.09.8", "runc_commit": "69663f0bd4b60df09991c08812a60108003fa340"}), {"docker": "on"}),
+    (dict(processes={"docker-containe": "x"}, binaries={"/usr/bin/docker-runc": ON}), {"/usr/bin/docker-runc": "on"}),
+    (dict(processes={"dockerd": "x", "containerd": "x"}, binaries={"/usr/bin/runc": ON}), {"/usr/bin/runc": "on"}),
+    (dict(packages={"kubelet": "1.17.9-0"}, processes={"kubelet": "x"}), {"kubelet": "on"}),
+    (dict(packages={"cri-o": "1.17.4"}, binaries={"/usr/bin/runc": OFF}), {"cri-o": "unknown", "/usr/bin/runc": "off"}),
+    (dict(packages={"cri-o": "1.17.4"}), {"cri-o": "unknown"}),
+    (dict(packages={"podman": "1.6.4", "crun": "0.13"}, binaries={"/usr/bin/runc": BARE}), {"podman": "unknown", "crun": "off", "/usr/bin/runc": "unknown"}),
+    (dict(packages={"docker": "1.13.1-209.git7d71120.el7.centos"}), {"docker": "on"}),
+    (dict(packages={"docker-ce": "18.06.3.ce-3.el7"}), {"docker-ce": "on"}),
+    (dict(packages={"docker-ce": "19.03.13-3.el7"}), {"docker-ce": "unknown"}),
+    (dict(packages={"docker-ce": "19.03.13-3.el7", "containerd.io": "1.4.13-3.1.el7"}), {"docker-ce": "off", "containerd.io": "off"}),
+    (dict(packages={"docker-ce": "19.03.13-3.el7", "containerd.io": "1.2.13-3.2.el7"}), {"docker-ce": "on", "containerd.io": "on"}),
+    (dict(slabinfo={"/batch": {"errno": 0, "head": "slabinfo"}, "/docker/%s" % ID: {"errno": 0, "head": "x"}, "/x": {"errno": 5}}, processes={}),
+     {"cgroup /batch": "on", "containerd": "unknown"}),
+    (dict(packages={"nvidia-container-runtime": "2.0.0-1.docker18.06.1"}, binaries={"/usr/bin/runc": OFF}),
+     {"nvidia-container-runtime": "unknown", "/usr/bin/runc": "off"}),
+    (dict(packages={"nvidia-container-runtime": "3.1.4-1"}, binaries={"/usr/bin/runc": OFF}), {"nvidia-container-runtime": "off", "/usr/bin/runc": "off"}),
+    (dict(packages={"slurm-slurmd": "17.11.8-1.el7"}, files={"/etc/slurm/cgroup.conf": "ConstrainKmemSpace=yes\n"}), {"slurm-slurmd": "on"}),
+    (dict(files={"/etc/cgconfig.conf": "  memory.kmem.limit_in_bytes = 1G;\n"}), {"/etc/cgconfig.conf": "on"}),
+    (dict(files={"/etc/cgconfig.conf": "# memory.kmem.limit_in_bytes = 1G;\n"}), {}),
+    (dict(binaries={"/usr/local/bin/k3s": {"version": "k3s version v1.18.8+k3s1 (6b595318)", "strings": []}}), {"/usr/local/bin/k3s": "on"}),
+    (dict(binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.17.9", "strings": [CODE]}}), {"/usr/bin/kubelet": "on"}),
+    # rebuilt with -tags=nokmem under the same version, as klts does
+    (dict(packages={"kubelet": "1.17.9-0"}, binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.17.9", "strings": [DISABLED]}}),
+     {"kubelet": "off", "/usr/bin/kubelet": "off"}),
+    (dict(binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.24.1", "strings": []}}), {"/usr/bin/kubelet": "off"}),
+    ({}, {}), (dict(packages=[], binaries="x", docker=3, processes=None, services=[1]), {}),
+])  # fmt: skip
+def test_findings(doc, names):
+    assert dict((name, item["kmem"]) for name, item in found(**doc).items()) == names
+
+
+def test_what_runs_is_told():
+    seen = found(packages={"kubelet": "1.17.9-0", "containerd.io": "1.2.13-3.2.el7"}, processes={"containerd": "x"})
+    assert (seen["kubelet"]["running"], seen["containerd.io"]["running"]) == (False, True)
+
+
+def test_another_default_runtime_is_said_and_does_not_clear_the_host():
+    docker = {"runtimes": {"nokmem": "/usr/local/libexec/runc"}, "default_runtime": "nokmem"}
+    seen = found(binaries={"/usr/bin/runc": ON, "/usr/local/libexec/runc": OFF}, docker=docker, processes={"dockerd": "x", "containerd": "x"})
+    assert seen["/usr/bin/runc"]["kmem"] == "on" and seen["/usr/bin/runc"]["idle"] and "default runtime" in seen["/usr/bin/runc"]["evidence"]
+    seen = found(binaries={"/usr/bin/runc": ON, "/usr/local/libexec/runc": OFF}, docker=docker, packages={"kubelet": "1.17.9"})
+    assert not seen["/usr/bin/runc"]["idle"]

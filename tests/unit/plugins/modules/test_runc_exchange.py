@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The exchange on a tree that stands for a host: what is replaced, kept, refused, and put back."""
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+from ansible_collections.el7ops.kmem.plugins.module_utils import _exchange, _runc
+from ansible_collections.el7ops.kmem.plugins.modules import runc_exchange
+from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.harness import run_module
+
+KEEP = os.path.join(os.path.dirname(__file__), "..", "..", "..", "..", "roles", "runc_nokmem", "files", "runc-keep")
+ON, OFF = _runc.MARKERS[2][0], _runc.MARKERS[0][0]
+
+
+def script(marker, works=True):
+    """A stand-in of runc: a shell script with a marker in it; the check of the ELF header is left out in these tests."""
+    return ("#!/bin/sh\n# %s\n%s\n" % (marker, "echo runc version 1.1.5" if works else "exit 1")).encode("ascii")
+
+
+def put(path, content, mode=0o755):
+    if not os.path.isdir(os.path.dirname(path)):
+        os.makedirs(os.path.dirname(path))
+    with open(path, "wb") as stream:
+        stream.write(content)
+    os.chmod(path, mode)
+
+
+def read(path):
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+class Host(object):
+    def __init__(self, root, monkeypatch):
+        self.root, self.monkeypatch = root, monkeypatch
+        self.old, self.new = script(ON), script(OFF)
+        self.runc, self.candidate = os.path.join(root, "usr/bin/runc"), os.path.join(root, "candidate")
+        self.kept, self.daemon = os.path.join(root, "libexec/runc"), os.path.join(root, "daemon.json")
+        put(self.runc, self.old, 0o750)
+        put(os.path.join(root, "usr/bin/docker-runc"), script(OFF))
+        put(self.candidate, self.new)
+        monkeypatch.setattr(runc_exchange, "ROOT", root)
+        monkeypatch.setattr(runc_exchange, "DAEMON", self.daemon)
+        monkeypatch.setattr(_exchange, "elf", lambda head: {"machine": os.uname()[4], "static": True})
+        monkeypatch.setattr(runc_exchange, "owner", lambda path: "containerd.io-1.2.13-3.2.el7")
+
+    def run(self, **options):
+        options.setdefault("candidate", self.candidate)
+        options.setdefault("sha256", hashlib.sha256(self.new).hexdigest())
+        options.update(directory=os.path.dirname(self.kept), backup_dir=os.path.join(self.root, "backup"))
+        return run_module(runc_exchange, self.monkeypatch, self.root, **options)
+
+
+@pytest.fixture(name="host")
+def fixture_host(tmpdir, monkeypatch):
+    return Host(str(tmpdir), monkeypatch)
+
+
+def test_check_mode_writes_nothing_and_the_exchange_does_and_a_second_changes_nothing(host):
+    planned = host.run(check=True)
+    assert planned["changed"] and read(host.runc) == host.old and not os.path.exists(host.kept)
+    done = host.run()
+    assert not done["failed"] and done["actions"] == planned["actions"] and done["diff"] == planned["diff"]
+    assert read(host.runc) == read(host.kept) == host.new and os.stat(host.runc).st_mode & 0o777 == 0o750
+    (target,) = done["targets"]
+    assert (target["before"], target["after"], target["package"]) == ("on", "off", "containerd.io-1.2.13-3.2.el7")
+    os.unlink(host.candidate)  # the kept one is enough from then on
+    assert host.run()["changed"] is False
+
+
+def test_absent_puts_every_byte_back(host):
+    host.run()
+    done = host.run(state="absent", candidate=None, sha256=None)
+    assert done["changed"] and read(host.runc) == host.old and os.stat(host.runc).st_mode & 0o777 == 0o750
+    assert not os.path.exists(host.kept) and "nothing was exchanged" in host.run(state="absent")["notes"][0]
+
+
+def test_absent_leaves_what_a_package_update_brought(host):
+    host.run()
+    put(host.runc, script("new package"))
+    done = host.run(state="absent")
+    assert read(host.runc) == script("new package") and "neither the new nor the old" in done["notes"][0]
+
+
+@pytest.mark.parametrize("change, words", [
+    (dict(sha256="0" * 64), "has the SHA-256"), (dict(sha256="xyz"), "64 hex digits"), (dict(candidate="/nonexistent"), "has the SHA-256 None"),
+])  # fmt: skip
+def test_a_wrong_candidate_is_refused(host, change, words):
+    done = host.run(**change)
+    assert done["failed"] and words in done["msg"] and "Nothing was changed" in done["msg"] and read(host.runc) == host.old
+
+
+@pytest.mark.parametrize("content, words", [
+    (script(ON), "switches kmem accounting on itself"), (script("x"), "none of its strings"), (script(OFF, False), "does not answer"),
+])  # fmt: skip
+def test_an_unfit_candidate_is_refused(host, content, words):
+    put(host.candidate, content)
+    done = host.run(sha256=hashlib.sha256(content).hexdigest())
+    assert done["failed"] and words in done["msg"] and read(host.runc) == host.old and "Done until then: nothing" in done["msg"]
+
+
+def test_a_candidate_that_may_not_be_executed_is_tried_where_it_is_kept(host):
+    os.chmod(host.candidate, 0o644)
+    assert not host.run(check=True)["failed"] and os.stat(host.candidate).st_mode & 0o777 == 0o644
+    assert not host.run()["failed"] and read(host.runc) == host.new
+    host.run(state="absent")
+    content = script(OFF, False)
+    put(host.candidate, content, 0o644)
+    done = host.run(sha256=hashlib.sha256(content).hexdigest())
+    assert done["failed"] and "taken away again" in done["msg"] and read(host.runc) == host.old and not os.path.exists(host.kept)
+
+
+def test_what_does_not_run_in_its_place_is_taken_back(host):
+    real = runc_exchange.Exchange.must_run
+
+    def must_run(self, path):
+        if path == host.runc:
+            raise runc_exchange.Stop("it does not run there.")
+        return real(self, path)
+
+    host.monkeypatch.setattr(runc_exchange.Exchange, "must_run", must_run)
+    done = host.run()
+    assert done["failed"] and "The old file is back" in done["msg"] and read(host.runc) == host.old
+
+
+def test_another_runc_that_is_fine_stays(host):
+    host.run()
+    put(host.runc, script(OFF + " newer"))
+    done = host.run()
+    assert not done["changed"] and "it stays" in done["notes"][0]
+
+
+def test_docker_comes_and_goes_byte_for_byte(host):
+    text = b'{"live-restore": true}'
+    put(host.daemon, text, 0o644)
+    done = host.run(method="docker")
+    assert done["reload_required"] and read(host.runc) == host.old
+    assert json.loads(read(host.daemon).decode())["runtimes"]["runc-nokmem"]["path"] == host.kept
+    assert host.run(method="docker")["changed"] is False
+    done = host.run(state="absent")
+    assert done["reload_required"] and read(host.daemon) == text and os.path.exists(host.kept), "Docker uses it until it is reloaded"
+    done = host.run(state="absent")
+    assert done["changed"] and not done["reload_required"] and not os.path.exists(host.kept) and not host.run(state="absent")["changed"]
+
+
+def test_docker_without_a_daemon_json_and_with_later_changes(host):
+    host.run(method="docker")
+    document = json.loads(read(host.daemon).decode())
+    document["debug"] = True
+    put(host.daemon, json.dumps(document).encode(), 0o644)
+    host.run(state="absent")
+    assert json.loads(read(host.daemon).decode()) == {"debug": True}
+    os.unlink(host.daemon)
+    host.run(state="absent")
+    host.run(method="docker")
+    host.run(state="absent")
+    assert not os.path.exists(host.daemon)
+
+
+def test_a_runtime_that_containers_hold_to_stays_defined(host):
+    host.run(method="docker")
+    done = host.run(state="absent", in_use=True)
+    document = json.loads(read(host.daemon).decode())
+    assert "default-runtime" not in document and "runc-nokmem" in document["runtimes"] and os.path.exists(host.kept)
+    assert "stays until they are removed" in done["notes"][0] and not host.run(state="absent", in_use=True)["changed"]
+
+
+def test_a_daemon_json_that_docker_would_not_take_is_left_alone(host):
+    put(host.daemon, b"{,}", 0o644)
+    done = host.run(method="docker")
+    assert done["failed"] and "cannot be understood" in done["msg"] and read(host.daemon) == b"{,}"
+
+
+def test_the_keeper_exchanges_again_only_what_switches_accounting_on(host):
+    host.run()
+    keep = os.path.join(host.root, "keep")
+    text = read(KEEP).decode("ascii").replace("/usr/local/libexec/el7ops-kmem/runc", host.kept)
+    put(keep, text.replace("/var/lib/el7ops-kmem/runc/record.json", os.path.join(host.root, "backup/record.json")).encode("ascii"))
+    for content, after in ((host.new, host.new), (script(OFF + " newer"), script(OFF + " newer")), (script(ON + " update"), host.new)):
+        put(host.runc, content, 0o751)
+        assert subprocess.call(["sh", keep]) == 0
+        assert read(host.runc) == after and os.stat(host.runc).st_mode & 0o777 == 0o751
+    shutil.rmtree(os.path.join(host.root, "backup"))
+    put(host.runc, host.old)
+    assert subprocess.call(["sh", keep]) == 0 and read(host.runc) == host.old
