@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab import apt, cache, dress, image, kernel, rootfs
@@ -126,6 +126,7 @@ class Engine:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Engine:
+        apt.require(apt.BUILD_PACKAGES)
         root = _unpacked()
         # a Unix socket's path must be short
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="el7ops-", ignore_cleanup_errors=True)))
@@ -137,7 +138,7 @@ class Engine:
         try:
             self.data.mkdir(parents=True, exist_ok=True)
             (folder / "bin").mkdir()
-            self._stack.enter_context(_only_one(self.name))
+            self._stack.enter_context(cache.lock(f"engine-{self.name}"))  # two of one engine would share their data
             getattr(self, f"_{self.name}")(root, folder)
         except BaseException:
             self._stack.close()
@@ -172,14 +173,14 @@ class Engine:
         socket = f"unix://{folder}/docker.sock"
         self.environment["DOCKER_HOST"] = socket
         self._wrap(folder, [str(root / "usr/bin/docker"), "--host", socket])
-        argv = [
+        argv = [  # sudo would drop the environment
+            "env", *(f"{name}={self.environment[name]}" for name in ("PATH", "LD_LIBRARY_PATH")),
             str(root / "usr/sbin/dockerd"), "--host", socket, "--data-root", str(self.data), "--exec-root", str(folder / "exec"),
             "--pidfile", str(folder / "dockerd.pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false", "--group", str(os.getgid()),
         ]  # fmt: skip
         log = open(apt.log("dockerd"), "ab")  # noqa: SIM115
         self._stack.callback(log.close)
-        env = {**os.environ, **self.environment}
-        process = subprocess.Popen(apt.as_root(argv, argv), env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(apt.as_root(argv, argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._stack.callback(self._stop, process)
         self._stack.callback(self._end_containers)
         deadline = time.monotonic() + _SECONDS
@@ -216,6 +217,10 @@ class Engine:
             raise LabError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done
 
+    def later(self, arguments: Sequence[str]) -> None:
+        """Run a command of the engine at its end."""
+        self._stack.callback(self.call, arguments, check=False)
+
     def image(self) -> str:
         """Return the name of the image, imported first where the engine has it not."""
         packed = archive(self)
@@ -224,13 +229,6 @@ class Engine:
             say(f"giving {self.name} the image {tag}")
             self.call(["import", "--change", 'CMD ["/sbin/init"]', "--change", "STOPSIGNAL SIGRTMIN+3", str(packed), tag])
         return tag
-
-
-@contextlib.contextmanager
-def _only_one(name: str) -> Iterator[None]:
-    """Two of one engine would share their data."""
-    with cache.lock(f"engine-{name}"):
-        yield
 
 
 def main() -> None:

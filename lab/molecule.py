@@ -24,7 +24,7 @@ def scenarios() -> list[str]:
     return sorted(path.parent.name for path in (play.REPO / "molecule").glob("*/molecule.yml"))
 
 
-def run(wanted: Sequence[str] = (), engine: str = "docker", action: str = "test", tag: str = "", jobs: int = 2) -> dict[str, int]:
+def run(wanted: Sequence[str] = (), engine: str = "podman", action: str = "test", tag: str = "", jobs: int = 2) -> dict[str, int]:
     """Run the scenarios WANTED (all of them), two at a time; return their return codes.
 
     With TAG the image gets this name, too, and is used under it.
@@ -36,6 +36,7 @@ def run(wanted: Sequence[str] = (), engine: str = "docker", action: str = "test"
         name = there.image()
         if tag:
             there.call(["tag", name, tag])
+            there.later(["rmi", tag])
         env = {
             **venv.environment(os.pathsep.join([str(play.collections()), str(others.ensure())])),
             **there.environment, "MOLECULE_IMAGE": tag or name, "MOLECULE_MIRROR": str(image.repositories()), "MOLECULE_NETWORK": "none",

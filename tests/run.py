@@ -171,7 +171,7 @@ def lint():
 
 def scenarios():
     """Each role on a systemd container, and each engine with an image of CentOS 7's name; 15 minutes at most."""
-    codes = {f"{name} (docker)": code for name, code in molecule.run().items()}
+    codes = {f"{name} (podman)": code for name, code in molecule.run().items()}
     for engine in containers.ENGINES:
         # a stand-in under the real name: what is shown is that the create playbook takes it, with either engine
         (code,) = molecule.run(["nokmem"], engine, "create", "quay.io/centos/centos:7").values()
