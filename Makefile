@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 PYTHON = $$(.ci/python)
 
-.PHONY: help demo test units lint molecule e2e matrix faults fault killer lab lock docs clean
+.PHONY: help demo test units lint molecule e2e more matrix faults fault killer lab lock docs clean
 
 help: ## Show these targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ molecule: ## Only the Molecule scenarios, on systemd containers
 
 e2e: ## Only the tests on the lab's virtual machine
 	@python=$(PYTHON) && exec $$python tests/run.py e2e
+
+more: ## On the virtual machine: runc exchanged without a reboot, and a job as AWX runs it
+	@python=$(PYTHON) && exec $$python tests/run.py more
 
 matrix: ## The tests on the virtual machine with every case instead of some: a controller killed at each single task
 	@python=$(PYTHON) && EL7OPS_MATRIX=1 exec $$python tests/run.py e2e

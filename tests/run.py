@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the project's tests from a bare checkout and ends with one line: "N passed, N failed".
 
-Usage: tests/run.py [STAGE ...]. Without a stage all run but "molecule", "faults" and "killer", the quick ones first; a failed stage
-does not keep the others from running. Logs and the staged collection are in build/, what is expensive to make is in the cache
+Usage: tests/run.py [STAGE ...]. Without a stage all run but "molecule", "more", "faults" and "killer", the quick ones first; a failed
+stage does not keep the others from running. Logs and the staged collection are in build/, what is expensive to make is in the cache
 (lab/README.md).
 """
 import fcntl
@@ -21,6 +21,7 @@ BUILD = REPO / "build"
 # ansible-test insists on this path; Ansible finds the collection there too
 COLLECTIONS = BUILD / "collections"
 STAGED = COLLECTIONS / "ansible_collections" / "el7ops" / "kmem"
+MORE = ("test_runc.py", "test_awx.py")
 sys.path.insert(0, str(REPO))
 
 from lab import containers, molecule, others, python27, venv  # noqa: E402  pylint: disable=wrong-import-position
@@ -112,8 +113,14 @@ def controller():
 
 
 def e2e():
-    """The main job on the lab's virtual machine."""
-    return run_pytest("e2e", ["-s"])
+    """The main job and the whole night on the lab's virtual machine."""
+    return run_pytest("e2e", ["-s", *(f"--ignore=tests/e2e/{name}" for name in MORE)])
+
+
+def more():
+    """On the lab's virtual machine: runc exchanged without a reboot, and a job as AWX runs it."""
+    counts = [run_pytest(f"e2e/{name}", ["-s"]) for name in MORE]
+    return sum(count[0] for count in counts), sum(count[1] for count in counts)
 
 
 def faults():
@@ -206,7 +213,7 @@ STAGES = {
     "units-2.7": units_27, "units-3": units_3, "controller": controller, "sanity": sanity, "lint": lint, "package": package, "e2e": e2e,
 }  # fmt: skip
 # longer than a run of all may take, or not yet timed on an idle machine of two cores
-BY_NAME_ONLY = {"molecule": scenarios, "faults": faults, "killer": killer}
+BY_NAME_ONLY = {"molecule": scenarios, "more": more, "faults": faults, "killer": killer}
 
 
 def main(wanted):
