@@ -14,7 +14,7 @@ import pytest
 from lab import play, runc
 
 COMMON = {"kmem_allow_reboot": False, "service_verify_record_interval": 0, "service_verify_churn_interval": 0}
-LOOP = 16
+LOOP = 8
 MATRIX = bool(os.environ.get("EL7OPS_MATRIX"))  # make matrix: every case instead of some
 day = {}  # what earlier tests saw
 
@@ -22,11 +22,11 @@ day = {}  # what earlier tests saw
 @pytest.fixture(scope="module", autouse=True)
 def leaking(vm, job):
     """A host with a container that runs, one that restarts over and over, and some leaked groups."""
-    vm.start(fresh=True)
+    # ids for all that follows; using them up is the matter of another file
+    vm.start(fresh=True, append="el7_memcg_id_max=400")
     job.wait_for_docker()
     vm.run("docker run -d --name web --memory 64m --restart always --network none busybox:lab sleep 1000000", timeout=120)
-    # some leaked groups; of the lab's 36 ids fewer are left than LOOP needs where each container leaks one
-    assert job.guest("fill.py", 5).stdout.strip() == "made 5"
+    assert job.guest("fill.py", 30).stdout.strip() == "made 30"
     url, sha256 = runc.serve(vm)
     day.update(url=url, sha256=sha256, boot=boot_id(vm), web=web(vm), runc=vm.run("sha256sum /usr/sbin/runc").stdout)
 
@@ -105,7 +105,6 @@ def test_runc_is_exchanged_without_a_reboot_and_what_runs_keeps_running(vm, wher
 
 def test_the_leak_rate_is_zero_afterwards(vm, job):
     before = leaked(vm)
-    assert job.free_ids() < LOOP
     done = job.guest("crash-loop.sh", LOOP)
     assert done.returncode == 0, done.stdout
     assert leaked(vm) == before, "containers leak still"
