@@ -227,7 +227,7 @@ class Engine:
         tag = f"{NAME}:{packed.stem.split('-')[-1]}"
         if self.call(["image", "inspect", tag], check=False).returncode:
             say(f"giving {self.name} the image {tag}")
-            self.call(["import", "--change", 'CMD ["/sbin/init"]', "--change", "STOPSIGNAL SIGRTMIN+3", str(packed), tag])
+            self.call(["import", str(packed), tag])
         return tag
 
 
