@@ -59,7 +59,7 @@ BOOT = "reboot | Reboot and wait for an answer"
 BACK_ALONE = "GRUB has emptied `next_entry`, so the next boot is the old kernel; `panic=15` makes the panic a reboot"
 
 FAULTS = (
-    Fault("the kernel panics at once", ROLLED_BACK, BACK_ALONE, argument("init=/nowhere"), says="never reached the init system", quick=True),
+    Fault("the kernel panics at once", ROLLED_BACK, BACK_ALONE, argument("init=/nowhere"), says="never reached the init system"),
     Fault("the kernel cannot mount its root file system", ROLLED_BACK, BACK_ALONE, argument("root=/dev/nowhere"),
           says="never reached the init system"),
     Fault("GRUB cannot load the kernel", ROLLED_BACK, "GRUB takes the `fallback` entry, which is the old kernel",
