@@ -165,7 +165,7 @@ def test_killed_at_any_task_both_files_are_one_of_two_states(vm, where, host, tm
             states.append(files(host))
         # the steps get small where it writes and where it would reboot
         if not MATRIX and (len(states) > 1 or number > 44):
-            number -= 6
+            number -= 7
     assert number > 15, "the play has more tasks than that before it reboots"
     assert boot_id(host) == night["boot"]
     assert len(states) == 2, "as before, and as after"
