@@ -29,7 +29,6 @@ class Fault:
     serial: str = ""  # both are cut once this stands on the serial console
     reset: bool = False  # somebody, or a watchdog, has to reset the host
     between: str = ""  # shell on the host, once the controller is gone
-    again: bool = True  # the same command is typed again
     says: str = ""  # in what the admin reads in the end
     quick: bool = False  # in make test too
 
@@ -65,7 +64,7 @@ FAULTS = (
     Fault("GRUB cannot load the kernel", ROLLED_BACK, "GRUB takes the `fallback` entry, which is the old kernel",
           f"truncate -s 300000 /boot/vmlinuz-{ML}", says="never reached the init system"),
     Fault("the initramfs is cut off", REFUSED, "it is unpacked before anything is written; nothing is booted",
-          f"truncate -s -2000 /boot/initramfs-{ML}.img", again=False, says="is damaged", quick=True),
+          f"truncate -s -2000 /boot/initramfs-{ML}.img", says="is damaged", quick=True),
     Fault("the network does not come up on the new kernel", ROLLED_BACK, "the unit on the host reboots when nobody has logged in in time",
           only_without_trial("lab-net.service"), says="nobody logged in", quick=True),
     Fault("sshd does not start on the new kernel", ROLLED_BACK, "the same", only_without_trial("ssh.service"), says="nobody logged in"),
@@ -90,11 +89,11 @@ FAULTS = (
           kill_at="stage | Keep it for good", says="never confirmed"),
     Fault("the clock jumps by a year during the trial", DONE, "the unit counts by /proc/uptime; the kernel is confirmed as usual", JUMP),
     Fault("the disk is full when the stage begins", REFUSED, "the run's document cannot be written, so nothing else is",
-          "fallocate -l $(( $(df --output=avail -B1 / | tail -1) - 8192 )) /filler; cat /dev/zero > /filler2 2> /dev/null; true", again=False,
+          "fallocate -l $(( $(df --output=avail -B1 / | tail -1) - 8192 )) /filler; cat /dev/zero > /filler2 2> /dev/null; true",
           says="df -h"),
     Fault("the environment block is damaged", DONE, "it is made anew before the trial is armed", f"printf damaged > {ENV}"),
     Fault("the environment block is full", REFUSED, "it is counted before anything is written",
-          f"grub2-editenv {ENV} set filler=$(head -c 900 /dev/zero | tr '\\0' x)", again=False, says="do not fit"),
+          f"grub2-editenv {ENV} set filler=$(head -c 900 /dev/zero | tr '\\0' x)", says="do not fit"),
     Fault("somebody installs a kernel that takes the default, before the reboot", DONE,
           "the running kernel is made the default again before the trial is armed", kill_at=BOOT, between=THIEF),
 )  # fmt: skip

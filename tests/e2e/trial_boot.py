@@ -119,7 +119,7 @@ def survive(vm, job, tmp_path, fault):
             if fault.between:
                 vm.run(fault.between, timeout=180)
             where = play.inventory(vm)
-        done = remediate(where) if fault.again or not fault.kill_at else None
+        done = remediate(where)
         vm.wait_ssh()
     took = time.monotonic() - began
     text = one_line(done)
