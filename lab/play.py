@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 
 from lab import venv
@@ -87,8 +90,14 @@ def _run(argv: list[str], env: Mapping[str, str] | None, show: bool, timeout: fl
     )  # fmt: skip
     lines = []
     assert process.stdout
-    for line in process.stdout:
-        lines.append(line)
-        if show:
-            print("    " + line, end="", flush=True)
-    return subprocess.CompletedProcess(argv, process.wait(timeout), "".join(lines), "")
+    # the return code is -9 then, and the output ends where it hung
+    limit = threading.Timer(timeout, os.killpg, (process.pid, signal.SIGKILL))
+    limit.start()
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if show:
+                print("    " + line, end="", flush=True)
+        return subprocess.CompletedProcess(argv, process.wait(), "".join(lines), "")
+    finally:
+        limit.cancel()

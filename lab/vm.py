@@ -242,7 +242,15 @@ class Vm:
 
     def restore(self, tag: str) -> None:
         """Go back to the memory and disk saved under TAG."""
+        self._hang_up()
         qemu.monitor(self.directory, f"loadvm {tag}", MONITOR_SECONDS)
+
+    def _hang_up(self) -> None:
+        """End the connections that Ansible keeps open: the guest of before knows nothing of them, and they would hang."""
+        for path in self.directory.glob("master-*"):
+            argv = ["ssh", "-o", f"ControlPath={path}", "-O", "exit", HOST]
+            subprocess.run(argv, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=30)
+            path.unlink(missing_ok=True)
 
     def inventory_vars(self) -> dict[str, object]:
         """Return the variables with which Ansible reaches this machine and its mirror."""
@@ -251,6 +259,8 @@ class Vm:
             "ansible_port": self.port,
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(image.private_key()),
+            # %r is the remote user; the doubled sign is for Ansible
+            "ansible_control_path": f"{self.directory}/master-%%r",
             "ansible_ssh_common_args": "-o IdentitiesOnly=yes -o StrictHostKeyChecking=no"
             " -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
             "ansible_python_interpreter": "{{ '/usr/bin/python3' if ansible_role_name | default('') in "
