@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the project's tests from a bare checkout and ends with one line: "N passed, N failed".
 
-Usage: tests/run.py [STAGE ...]. Without a stage all run but "molecule", "more", "faults" and "killer", the quick ones first; a failed
-stage does not keep the others from running. Logs and the staged collection are in build/, what is expensive to make is in the cache
-(lab/README.md).
+Usage: tests/run.py [STAGE ...]. Without a stage all run but those of BY_NAME_ONLY: those on the virtual machine, which mostly wait for
+it, beside the others. A failed stage does not keep the others from running. Logs and the staged collection are in build/, what is expensive
+to make is in the cache (lab/README.md).
 """
 import fcntl
 import json
@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree
 
@@ -21,6 +22,9 @@ BUILD = REPO / "build"
 # ansible-test insists on this path; Ansible finds the collection there too
 COLLECTIONS = BUILD / "collections"
 STAGED = COLLECTIONS / "ansible_collections" / "el7ops" / "kmem"
+BESIDE = BUILD / "beside"  # is there while other stages run beside those on the virtual machine
+# in this order: where seconds are compared, nothing else should be at work any more
+E2E = ("test_main_job.py", "test_whole_night.py", "test_cost.py")
 MORE = ("test_runc.py", "test_awx.py")
 sys.path.insert(0, str(REPO))
 
@@ -110,18 +114,17 @@ def units_3():
 
 def controller():
     """Tests of what runs on the controller only: filters, the lab's own parts, the repo's house rules."""
-    return run_pytest("controller", [])
+    return run_pytest(["controller"], [], log="controller.log")
 
 
 def e2e():
     """The main job and the whole night on the lab's virtual machine."""
-    return run_pytest("e2e", ["-s", *(f"--ignore=tests/e2e/{name}" for name in MORE)])
+    return run_pytest([f"e2e/{name}" for name in E2E], ["-s"], {"EL7OPS_BESIDE": str(BESIDE)})
 
 
 def more():
     """On the lab's virtual machine: runc exchanged without a reboot, and a job as AWX runs it."""
-    counts = [run_pytest(f"e2e/{name}", ["-s"]) for name in MORE]
-    return sum(count[0] for count in counts), sum(count[1] for count in counts)
+    return run_pytest([f"e2e/{name}" for name in MORE], ["-s"])
 
 
 def faults():
@@ -130,7 +133,7 @@ def faults():
     seen.unlink(missing_ok=True)
     words = os.environ.get("EL7OPS_FAULT", "")
     options = ["-s", *(["-k", words.replace(" ", "-")] if words else [])]
-    counts = run_pytest("e2e/trial_boot.py", options, {"EL7OPS_FAULTS": str(seen)})
+    counts = run_pytest(["e2e/trial_boot.py"], options, {"EL7OPS_FAULTS": str(seen)})
     if not words and not counts[1]:
         safety_table([json.loads(line) for line in seen.read_text().splitlines()])
     return counts
@@ -138,7 +141,7 @@ def faults():
 
 def killer():
     """The controller or the power goes away at random moments of the whole run."""
-    return run_pytest("e2e/random_killer.py", ["-s"])
+    return run_pytest(["e2e/random_killer.py"], ["-s"])
 
 
 def safety_table(rows):
@@ -152,12 +155,20 @@ def safety_table(rows):
     page.write_text(head + mark + "\n".join(lines) + "\n" + rest[rest.index("<!-- end -->"):])
 
 
-def run_pytest(folder, options, more=None):
-    results = BUILD / f"{folder.replace('/', '-')}.xml"
+def run_pytest(paths, options, more=None, log=None):
+    """(passed, failed) of the tests below tests/PATHS; live on the screen, because they take minutes, or with LOG only if they fail."""
+    results = BUILD / f"{paths[0].replace('/', '-')}.xml"
     results.unlink(missing_ok=True)
-    # live, because it takes minutes and a watcher must see what it is at
-    subprocess.run([str(venv.ensure() / "python"), "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={results}",
-                    *options, f"tests/{folder}"], cwd=STAGED, env={**environment(), **(more or {})}, stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+    argv = [venv.ensure() / "python", "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={results}", *options,
+            *(f"tests/{path}" for path in paths)]  # fmt: skip
+    env = {**environment(), **(more or {})}
+    if log:
+        try:
+            command(argv, log, env=env)
+        except Failed as failure:
+            say(str(failure))
+    else:
+        subprocess.run([str(part) for part in argv], cwd=STAGED, env=env, stdin=subprocess.DEVNULL, check=False)
     return count_junit(results)
 
 
@@ -214,17 +225,38 @@ def package():
 
 
 STAGES = {
-    "units-2.7": units_27, "units-3": units_3, "controller": controller, "sanity": sanity, "lint": lint, "package": package, "e2e": e2e,
+    "units-2.7": units_27, "units-3": units_3, "controller": controller, "sanity": sanity, "lint": lint, "package": package,
+    "molecule": scenarios, "e2e": e2e, "more": more, "faults": faults, "killer": killer,
 }  # fmt: skip
-# longer than a run of all may take, or not yet timed on an idle machine of two cores
-BY_NAME_ONLY = {"molecule": scenarios, "more": more, "faults": faults, "killer": killer}
+BY_NAME_ONLY = {"more", "faults", "killer"}  # longer than a run of all may take
+
+
+def run_stages(names, rows):
+    """Run one stage after the other; a row of the table at the end for each."""
+    for name in names:
+        say(f"{name} | {STAGES[name].__doc__ or ''}".rstrip(" |"))
+        start = time.time()
+        try:
+            passed, failed = STAGES[name]()
+        except (Failed, LabError, subprocess.CalledProcessError, OSError) as failure:
+            say(f"{name} | FAILED: {failure}")
+            passed, failed = 0, 1
+        rows.append((name, passed, failed, time.time() - start))
+        say(f"{name} | {passed} passed, {failed} failed")
+
+
+def run_beside(names, rows):
+    """The same beside those on the virtual machine, which look for the file BESIDE."""
+    try:
+        run_stages(names, rows)
+    finally:
+        BESIDE.unlink(missing_ok=True)
 
 
 def main(wanted):
-    stages = {**STAGES, **BY_NAME_ONLY}
-    unknown = [name for name in wanted if name not in stages]
+    unknown = [name for name in wanted if name not in STAGES]
     if unknown:
-        sys.exit(f"unknown stage: {', '.join(unknown)}; there are: {', '.join(stages)}")
+        sys.exit(f"unknown stage: {', '.join(unknown)}; there are: {', '.join(STAGES)}")
     BUILD.mkdir(exist_ok=True)
     lock = open(BUILD / "lock", "w", encoding="utf-8")  # held until this process ends
     try:
@@ -233,15 +265,14 @@ def main(wanted):
         sys.exit("Another test run is at work in this checkout (build/lock). Wait for it, then type the same again.")
     stage_collection()
     rows, begin = [], time.time()
-    for name in wanted or STAGES:
-        say(f"{name} | {stages[name].__doc__ or ''}".rstrip(" |"))
-        start = time.time()
-        try:
-            passed, failed = stages[name]()
-        except (Failed, subprocess.CalledProcessError, OSError) as failure:
-            say(f"{name} | FAILED: {failure}")
-            passed, failed = 0, 1
-        rows.append((name, passed, failed, time.time() - start))
+    if wanted:
+        run_stages(wanted, rows)
+    else:
+        BESIDE.touch()
+        others_too = threading.Thread(target=run_beside, args=([name for name in STAGES if name not in {"e2e", *BY_NAME_ONLY}], rows), daemon=True)
+        others_too.start()
+        run_stages(["e2e"], rows)
+        others_too.join()
     print()
     for name, passed, failed, seconds in rows:
         print(f"{name:<12} {passed:>5} passed {failed:>5} failed {seconds:>7.0f} s")

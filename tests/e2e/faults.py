@@ -26,10 +26,12 @@ class Fault:
     kill_at: str = ""  # the controller is killed when this task begins
     kill_after: float = 0
     power: bool = False  # and the power is cut then
-    serial: str = ""  # both are cut once this stands on the serial console
+    serial: str = ""  # both are cut once this stands on the serial console, and kill_after seconds have gone by
     reset: bool = False  # somebody, or a watchdog, has to reset the host
     between: str = ""  # shell on the host, once the controller is gone
     says: str = ""  # in what the admin reads in the end
+    evening: bool = False  # from the beginning of the run on, and not only its last stage
+    mend: str = ""  # shell on the host: what the admin is told to type; the same command has to come to its end then
     quick: bool = False  # in make test too
 
 
@@ -53,6 +55,16 @@ BY_NUMBER = "sed -i s/^GRUB_DEFAULT=.*/GRUB_DEFAULT=1/ /etc/default/grub && grub
 THIEF = (
     "sed -i s/^DEFAULTKERNEL=.*/DEFAULTKERNEL=kernel-lt/ /etc/sysconfig/kernel"
     " && rpm -i http://mirror.lab/elrepo-kernel/kernel-lt-%s.rpm && grubby --default-kernel | grep -q 5.4" % kernel.KERNEL_LT
+)
+# the host tells on its console when the database has the new version and not yet lost the old one
+HALFWAY = "half of the transaction is done"
+TELL = (
+    "systemd-run --no-block sh -c 'until rpm -q mariadb-server | sed -n 2p | grep -q .; do sleep 0.05; done; echo %s > /dev/ttyS0'" % HALFWAY
+)
+# stands for package-cleanup --cleandupes (yum-utils), which the lab's yum has not
+CLEAN = (
+    "for name in $(rpm -qa --qf '%{name}\n' | sort | uniq -d | grep -v -e ^kernel -e ^gpg-pubkey); do"
+    " rpm -q $name | sort -V | head -n -1 | xargs rpm -e --nodeps --noscripts; done"
 )
 BOOT = "reboot | Reboot and wait for an answer"
 BACK_ALONE = "GRUB has emptied `next_entry`, so the next boot is the old kernel; `panic=15` makes the panic a reboot"
@@ -79,8 +91,11 @@ FAULTS = (
           "the trial is what boots; the same command goes on with it, if it comes in time", kill_at=BOOT, power=True),
     Fault("power cut while grub2-mkconfig writes", DONE, "a new file takes the place of the old one in one step; the same command begins the stage anew",
           BY_NUMBER, kill_at="trial | Make sure that the running kernel is the default", kill_after=4, power=True),
-    Fault("power cut during the trial boot", ROLLED_BACK, "`next_entry` is empty by then: the old kernel boots", serial="el7ops_kmem.trial=1",
-          power=True, says="never reached the init system"),
+    Fault("power cut in the middle of yum's transaction", REFUSED,
+          "the next run names what is installed twice and how to finish it, and goes on to the end once that is done",
+          TELL, serial=HALFWAY, power=True, evening=True, says="an earlier update was cut off", mend=CLEAN),
+    Fault("power cut during the trial boot", ROLLED_BACK, "`next_entry` is empty by then: the old kernel boots", serial="trial boot of",
+          kill_after=5, power=True, says="never reached the init system"),
     Fault("power cut between login and confirmation", ROLLED_BACK, "the default is still the old kernel", kill_at="stage | Keep it for good",
           power=True, says="ended without a word"),
     Fault("the controller is lost for good after the trial boot", ROLLED_BACK, "the unit on the host reboots when nobody has confirmed in time",

@@ -4,11 +4,9 @@
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree
 
 import pytest
 
@@ -44,37 +42,8 @@ def refused(done, *words):
         assert word in text, (word, done.stdout)
 
 
-def compare_with_ping(where, folder):
-    """Median seconds of ten pings and of ten kmem_facts that took turns over one connection; the first pair opens it."""
-    env = {**venv.environment(play.collections()), "ANSIBLE_CALLBACKS_ENABLED": "junit", "JUNIT_OUTPUT_DIR": str(folder)}
-    subprocess.run(["ansible-playbook", "-i", str(where), str(HERE / "cost.yml")], env=env, check=True, capture_output=True)
-    (report,) = folder.glob("*.xml")
-    took = {"Ping": [], "Read the facts": []}
-    for case in xml.etree.ElementTree.parse(report).getroot().iter("testcase"):
-        for name in took:
-            if case.get("name").endswith(name):
-                took[name].append(float(case.get("time")))
-    assert [len(times) for times in took.values()] == [11, 11]
-    return [statistics.median(times[1:]) for times in took.values()]
-
-
-def costs_at_most(limit, where, folder):
-    """How much longer than a ping kmem_facts may take; other load can only make that worse: up to three rounds, the best counts."""
-    ratios = []
-    while len(ratios) < 3 and (not ratios or min(ratios) > limit):
-        ping, facts = compare_with_ping(where, folder / str(len(ratios)))
-        ratios.append(facts / ping)
-        print(f"ping {ping:.2f} s, kmem_facts {facts:.2f} s, ratio {facts / ping:.2f}")
-    assert min(ratios) <= limit, ratios
-
-
-def test_kmem_facts_costs_little_on_a_healthy_host(job, where, tmp_path):
-    job.wait_for_docker()
-    # the aim is 1.3; 1.50 and 1.54 were measured with nothing else at work, so this only keeps it from getting worse
-    costs_at_most(1.8, where, tmp_path)
-
-
 def test_docker_fails_with_the_real_message(job, host):
+    job.wait_for_docker()
     night["files"], night["boot"] = files(host), boot_id(host)
     message = job.make_sick()
     assert "mkdir /sys/fs/cgroup/memory/docker/" in message and "cannot allocate memory" in message
@@ -94,10 +63,6 @@ def test_diagnose_says_failing_and_its_capture_replays_to_the_same(vm, where, tm
     assert json.loads(capture.read_text())["uname"]["release"] == EL7
     again = play.playbook("diagnose", "localhost,", "-c", "local", kmem_replay=str(capture), ansible_python_interpreter=sys.executable)
     assert "localhost: FAILING" in again.stdout, again.stdout
-
-
-def test_kmem_facts_costs_little_on_the_sick_host(where, tmp_path):
-    costs_at_most(2.0, where, tmp_path)
 
 
 def test_kmem_facts_needs_little_memory(vm, where):
@@ -158,14 +123,14 @@ def test_killed_at_any_task_both_files_are_one_of_two_states(vm, where, host, tm
     states = [night["files"]]
     number, rebooting = 0, False
     while not rebooting:
-        number += 1 if MATRIX else 8
+        number += 1 if MATRIX else 11
         rebooting = "reboot | Reboot" in killed(where, tmp_path / "note", KILL_AT_TASK=number)
         settled(vm)
         if files(host) not in states:
             states.append(files(host))
         # the steps get small where it writes and where it would reboot
         if not MATRIX and (len(states) > 1 or number > 44):
-            number -= 7
+            number -= 10
     assert number > 15, "the play has more tasks than that before it reboots"
     assert boot_id(host) == night["boot"]
     assert len(states) == 2, "as before, and as after"
@@ -174,7 +139,7 @@ def test_killed_at_any_task_both_files_are_one_of_two_states(vm, where, host, tm
         assert "cgroup.memory=nokmem" in text
 
 
-@pytest.mark.parametrize("after", [0.3, 0.8, 1.4, 2.0] if MATRIX else [0.8, 1.4])
+@pytest.mark.parametrize("after", [0.3, 0.8, 1.4, 2.0] if MATRIX else [1.0])
 def test_killed_while_it_writes_both_files_are_one_of_two_states(vm, where, host, tmp_path, after):
     # back to the state before, the same way as an admin would
     play.module("el7ops.kmem.kernel_cmdline", where, {"state": "absent"})
@@ -185,8 +150,8 @@ def test_killed_while_it_writes_both_files_are_one_of_two_states(vm, where, host
     assert all(text in (old, new) for text, old, new in zip(files(host), night["files"], night["written"]))
 
 
-# the tasks behind the reboot, in the same run; in make test one in the middle and one at the end
-@pytest.mark.parametrize("number", range(1, 17) if MATRIX else (7, 14))
+# the tasks behind the reboot, in the same run; in make test one in the middle
+@pytest.mark.parametrize("number", range(1, 17) if MATRIX else [9])
 def test_killed_behind_the_reboot_the_next_run_finishes_without_another(vm, where, host, tmp_path, number):
     if "before the reboot" not in night:
         night["before the reboot"] = "before"

@@ -37,6 +37,8 @@ def before(vm, job, tmp_path_factory):
     vm.start(fresh=True, append="el7_memcg_id_max=400")
     job.wait_for_docker()
     vm.run("docker run -d --name web --restart always --network none busybox:lab sleep 1000000", timeout=120)
+    vm.run("sync")
+    vm.snapshot("evening")
     now = datetime.datetime.now(datetime.timezone.utc)
     window = f"{now - datetime.timedelta(hours=1):%H:%M}-{now + datetime.timedelta(hours=4):%H:%M}"
     done = remediate(play.inventory(vm), kmem_window=window, kmem_stage_minutes={"grub_default": 600})
@@ -79,7 +81,8 @@ def killed(vm, where, note, fault):
         seen = vm.serial_log.stat().st_size
         thread = threading.Thread(target=remediate, args=(where, env))
         thread.start()
-        wait_for(lambda: fault.serial.encode() in vm.serial_log.read_bytes()[seen:], 300)
+        wait_for(lambda: fault.serial.encode() in vm.serial_log.read_bytes()[seen:], 600)
+        time.sleep(fault.kill_after)
         vm.kill()
         pathlib.Path(env["KILL_FILE"]).touch()
         thread.join()
@@ -99,7 +102,7 @@ def test_no_host_is_lost(vm, job, tmp_path, fault):
 
 def survive(vm, job, tmp_path, fault):
     """Break the host that stands ready, and hold it to the end that the fault has to have."""
-    vm.restore("ready")
+    vm.restore("evening" if fault.evening else "ready")
     where = play.inventory(vm)  # a machine whose power was cut has other ports
     if fault.before:
         vm.run(fault.before, timeout=120)
@@ -138,9 +141,13 @@ def survive(vm, job, tmp_path, fault):
         again = remediate(where)
         assert again.returncode == 2 and "REFUSED, nothing was changed" in one_line(again) and "kmem_new_run" in again.stdout, again.stdout
     else:
-        assert done.returncode == 2 and boot == before and kernel_of(vm) == EL7, done.stdout
+        assert done.returncode == 2 and (fault.power or boot == before) and kernel_of(vm) == EL7, done.stdout
         assert state["status"] in ("failed", "paused")
     assert fault.says in text, (fault.says, done.stdout)
+    if fault.mend:
+        vm.run(fault.mend, timeout=300)
+        done = remediate(where)
+        assert done.returncode == 0 and document(vm)["status"] == "done" and kernel_of(vm) == ML, done.stdout
     no_traces(vm)
     job.wait_for_docker()
     assert vm.run("mysql -N -e 'SELECT 41+1'").stdout.strip() == "42"
