@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="list the machines")
     shown = commands.add_parser("molecule", help="run Molecule scenarios on systemd containers, with an engine of the lab's own")
     shown.add_argument("scenario", nargs="*", help="which ones (all)")
-    shown.add_argument("--engine", choices=containers.ENGINES, default="podman")
+    shown.add_argument("--engine", choices=containers.ENGINES, default=containers.usable()[0])
     shown.add_argument("--action", default="test", help="what Molecule does (test)")
     shown = commands.add_parser("demo", help="run the main job: a host that fails is diagnosed, cured and proved cured")
     shown.add_argument("--keep", action="store_true", help="leave the machine running at the end, for a look around")

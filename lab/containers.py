@@ -4,7 +4,7 @@
 The image is the virtual machine's userland, dressed the same way, without what a container cannot use. Engines are Debian 11's docker.io
 and podman, unpacked into the cache; dockerd runs only between enter and exit of Engine, with a socket and data of its own, without
 bridge and packet filter, and is stopped by its pid. Nothing is privileged: the containers have an engine's default capabilities, and
-see the cgroup tree read-only.
+no controller of the cgroup tree can be written in them.
 
 As a program, ``python3 -m lab.containers --archive TAR --work DIR --out TAR`` dresses an archive (as root or under fakeroot).
 """
@@ -106,6 +106,14 @@ def _dress(userland: Path, work: Path, out: Path) -> None:
 
 
 # -- engines -------------------------------------------------------------------
+
+
+def usable() -> tuple[str, ...]:
+    """Return the engines whose containers can run systemd on this machine, the quicker one first (Ansible has pipelining into docker only).
+
+    On cgroup version 2 systemd has to write where docker lets nobody write who is not privileged.
+    """
+    return ENGINES if Path("/sys/fs/cgroup/systemd").is_dir() else ("podman",)
 
 
 def _unpacked() -> Path:

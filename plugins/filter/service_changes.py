@@ -54,9 +54,9 @@ _value:
 
 MARIADB_UNITS = ("mariadb.service", "mysqld.service", "mysql.service")
 GITLAB_UNIT = "gitlab-runsvdir.service"
-# systemd's own, the boot's, and what belongs to a login or a console
+# systemd's own, the boot's, what belongs to a login or a console, and this collection's, which its roles put in and take away
 OWN = re.compile(r"^(systemd-|user@|user-runtime-dir@|session-|dracut-|initrd-|rhel-|plymouth|emergency|rescue|debug-shell|getty@|serial-getty@|"
-                 r"console-|container-getty@|autovt@|run-|kmod-static-nodes|quotaon)")  # fmt: skip
+                 r"console-|container-getty@|autovt@|run-|kmod-static-nodes|quotaon|el7ops-kmem-)")  # fmt: skip
 # started by a socket, a timer or D-Bus when somebody asks: neither running nor stopped means anything
 ON_DEMAND = ("static", "indirect", "masked", "masked-runtime", "transient")
 # on a host that is reached over the network, this is the admin's to do

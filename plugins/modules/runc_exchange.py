@@ -43,8 +43,8 @@ options:
     elements: path
   in_use:
     description:
-      - With O(state=absent) after O(method=docker), whether containers exist that were created with the new runtime. It is then
-        no longer the default, and stays defined, since Docker could not start them otherwise.
+      - With O(state=absent) after O(method=docker), whether containers exist, or may exist, that were created with the new
+        runtime. It is then no longer the default, and stays defined, since Docker could not start them otherwise.
     type: bool
     default: false
   directory:
@@ -308,7 +308,8 @@ class Exchange(object):
         if self.record.get("method") == "docker":
             self.docker_absent()
             if self.options["in_use"]:
-                self.notes.append("containers were created with the runtime %s: it is no longer the default, and stays until they are removed" % RUNTIME)
+                self.notes.append("the runtime %s is no longer the default; it stays defined for containers that were created with it. Once Docker runs "
+                                  "and they are removed, run this again" % RUNTIME)  # fmt: skip
                 return
             if self.reload:
                 # Docker starts containers with the kept one until it has read its configuration again

@@ -36,6 +36,7 @@ HOST = shown(
     ("iptables.service", "active", "exited", "enabled", {"Type": "oneshot"}),
     ("kdump.service", "active", "exited", "enabled", {"Type": "oneshot"}),
     ("atd.service", "inactive", "dead", "enabled"),
+    ("el7ops-kmem-runc.service", "inactive", "dead", "enabled"),
     ("broken.service", "failed", "failed", "disabled", {"Result": "exit-code"}),
     ("polkit.service", "active", "running", "static"),
     ("systemd-journald.service", "active", "running", "static"),

@@ -18,7 +18,7 @@ from lab.vm import Vm  # noqa: E402
 
 @pytest.fixture(scope="module")
 def vm():
-    machine = Vm("e2e")
+    machine = Vm(os.environ.get("EL7OPS_VM", "e2e"))
     machine.destroy()
     yield machine
     machine.destroy()

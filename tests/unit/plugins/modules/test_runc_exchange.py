@@ -169,7 +169,7 @@ def test_a_runtime_that_containers_hold_to_stays_defined(host):
     done = host.run(state="absent", in_use=True)
     document = json.loads(read(host.daemon).decode())
     assert "default-runtime" not in document and "runc-nokmem" in document["runtimes"] and os.path.exists(host.kept)
-    assert "stays until they are removed" in done["notes"][0] and not host.run(state="absent", in_use=True)["changed"]
+    assert "stays defined for containers" in done["notes"][0] and not host.run(state="absent", in_use=True)["changed"]
 
 
 def test_a_daemon_json_that_docker_would_not_take_is_left_alone(host):
