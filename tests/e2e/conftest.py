@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One machine of the lab for each file of end-to-end tests; they run in the order of the file, as a night does."""
 
+import os
 import pathlib
 import sys
 
@@ -16,7 +17,7 @@ from lab.vm import Vm  # noqa: E402
 
 @pytest.fixture(scope="module")
 def vm():
-    machine = Vm("e2e")
+    machine = Vm(os.environ.get("EL7OPS_VM", "e2e"))
     machine.destroy()
     yield machine
     machine.destroy()
