@@ -25,9 +25,11 @@ def start():
 
 
 def start_journalctl():
-    """journalctl of the kernel and the units that create memory cgroups, since the boot."""
-    # systemd 219 has no --grep, so the newest lines of these units are read and sifted by _logs
+    """journalctl of the units that create memory cgroups and of the kernel's warnings, since the boot."""
+    # systemd 219 has no --grep, so the newest lines are read and sifted by _logs. All that counts there the kernel says as a
+    # warning (4) or worse; the rest of what it says at a boot would take as long as all else.
     argv = ["journalctl", "--boot", "--quiet", "--no-pager", "--output=short-iso", "--lines=%d" % LINES, "_TRANSPORT=kernel"]
+    argv += ["PRIORITY=%d" % number for number in range(5)]
     for unit in UNITS:
         argv += ["+", "_SYSTEMD_UNIT=%s.service" % unit]
     return _host.start(argv)
