@@ -17,7 +17,7 @@ import re
 import struct
 import time
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _host, _kmem, _logs, _runc
+from ansible_collections.el7ops.kmem.plugins.module_utils import _commands, _host, _logs, _runc, _schema
 
 # ids end at 65,535, so a longer list of live groups is not one of memory cgroups
 GROUP_LIMIT = 70000
@@ -33,11 +33,13 @@ CONTAINER = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?$")
 OWN = ("kubelet", "hyperkube", "k3s", "rke2")
 
 
-def collect(emit, root="/", probe=False):
-    """Read the host part by part and hand over each as emit(key, value) at once; the cheap and telling ones first."""
-    # the commands run while the files are read: on a host of two cores that halves the time
-    journal, packages = _logs.start(), start_rpm()
-    emit("schema", _kmem.SCHEMA)
+def collect(emit, root="/", probe=False, started=None):
+    """Read the host part by part and hand over each as emit(key, value) at once; the cheap and telling ones first.
+
+    C(started) is what _commands.start() gave: the commands run while the files are read.
+    """
+    journal, packages = started or _commands.start()
+    emit("schema", _schema.SCHEMA)
     emit("taken_at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     uname = os.uname()
     emit("hostname", uname[1])
@@ -53,9 +55,9 @@ def collect(emit, root="/", probe=False):
     slab = slab_names(at(root, "/sys/kernel/slab"))
     if slab is not None:
         emit("slab", slab)
-    mount = _kmem.memory_mount(files.get("/proc/mounts"))[1]
+    version, mount = _schema.memory_mount(files.get("/proc/mounts"))
     groups = []
-    if mount and _kmem.memory_mount(files.get("/proc/mounts"))[0] == 1:
+    if version == 1:
         groups, capped = _host.directories_below(at(root, mount), GROUP_LIMIT, time.time() + WALK_SECONDS)
         emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": [os.path.basename(group) for group in groups]})
         slabinfo, usage = sample(at(root, mount), groups)
@@ -69,10 +71,12 @@ def collect(emit, root="/", probe=False):
     engine = docker(root, groups)
     emit("docker", engine)
     emit("units", units(root))
+    programs = binaries(root, processes, engine)
     packages = installed(packages)
     if packages is not None:
         emit("packages", packages)
-    emit("binaries", binaries(root, processes, packages, engine))
+    ask_versions(root, programs, packages or {})
+    emit("binaries", programs)
     samples = kept_samples(root)
     if samples:
         emit("samples", samples)
@@ -83,7 +87,7 @@ def collect(emit, root="/", probe=False):
 
 def quick(emit, root="/"):
     """The part that a forecast needs, and no command is started for it: what role monitor reads every half hour."""
-    emit("schema", _kmem.SCHEMA)
+    emit("schema", _schema.SCHEMA)
     emit("taken_at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     emit("uname", {"release": os.uname()[2], "machine": os.uname()[4]})
     uptime, dummy = _host.probe_text(at(root, "/proc/uptime"))
@@ -96,7 +100,7 @@ def quick(emit, root="/"):
     slab = slab_names(at(root, "/sys/kernel/slab"))
     if slab is not None:
         emit("slab", slab)
-    version, mount = _kmem.memory_mount(files["/proc/mounts"])
+    version, mount = _schema.memory_mount(files["/proc/mounts"])
     if version == 1:
         groups, capped = _host.directories_below(at(root, mount), GROUP_LIMIT, time.time() + WALK_SECONDS)
         emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": [os.path.basename(group) for group in groups]})
@@ -182,7 +186,7 @@ def sample(mount, groups):
     limits = {}
     for group in containers[:CHILDREN]:
         limits[group] = whole_number(os.path.join(mount, group, "memory.limit_in_bytes"))
-    containers.sort(key=lambda group: (limits.get(group) or _kmem.UNLIMITED) >= _kmem.UNLIMITED)
+    containers.sort(key=lambda group: (limits.get(group) or _schema.UNLIMITED) >= _schema.UNLIMITED)
     # of the rest, those that hold containers or pods: accounting is inherited from them
     others.sort(key=lambda group: (not re.search(r"docker|kubepods|containerd|crio|libpod|lxc|machine", group), group.count("/")))
     slabinfo = {}
@@ -292,16 +296,11 @@ def kept_samples(root):
     return samples[-500:] if isinstance(samples, list) else None
 
 
-def start_rpm():
-    """rpm, asked for the packages that matter."""
-    return _host.start(["rpm", "--query", "--queryformat", "%{NAME} %{VERSION}-%{RELEASE}\n"] + list(_runc.PACKAGES))
-
-
 def installed(asked):
     """{package: version-release} of those that are installed; None where rpm gives no answer."""
     result = _host.finish(asked, 5)
     # its return code counts the packages that are not installed
-    if result["rc"] is None or result["rc"] > len(_runc.PACKAGES):
+    if result["rc"] is None or result["rc"] > len(_commands.PACKAGES):
         return None
     return dict(line.split(" ") for line in result["out"].split("\n") if re.match(r"^\S+ \d\S*$", line))
 
@@ -312,39 +311,40 @@ def runtimes(root, places, names=_runc.RUNC_NAMES):
     for place in places:
         for name in names:
             path = os.path.join(place, name)
-            real = os.path.realpath(at(root, path))
-            if real not in seen and os.path.isfile(real):
-                seen.add(real)
-                found.append((path, real))
+            if os.path.isfile(at(root, path)):
+                real = os.path.realpath(at(root, path))
+                if real not in seen:
+                    seen.add(real)
+                    found.append((path, real))
     return found
 
 
-def binaries(root, processes, packages, engine):
+def binaries(root, processes, engine):
     """{path: {version, strings}} of every runc: where packages put it, beside running programs, and in k3s' and rke2's own folder."""
     beside = [os.path.dirname(program) for program in processes.values() if program.startswith("/")]
     bundled = [path[len(root.rstrip("/")):] for path in glob.glob(at(root, "/var/lib/rancher/*/data/current/bin"))]
+    # Docker's runtimes can have other names and places
+    named = [path for path in (engine.get("runtimes") or {}).values() if isinstance(path, type(u"")) and path.startswith("/")]
     found = {}
     for path, real in runtimes(root, list(BINARY_PLACES) + beside + bundled):
-        found[path] = look_at(real)
+        found[path] = strings_in(real)
     for path, real in runtimes(root, list(BINARY_PLACES) + beside, OWN):
-        # a table of releases decides about these, and rpm knows the release of what it installed
-        found[path] = look_at(real, KUBELET_LIMIT, ask=os.path.basename(path) not in (packages or {}))
-    # Docker's runtimes under other names and in other places
-    for path in (engine.get("runtimes") or {}).values():
-        real = os.path.realpath(at(root, path)) if isinstance(path, type(u"")) and path.startswith("/") else ""
-        if path not in found and os.path.isfile(real):
-            found[path] = look_at(real)
-    return found
+        found[path] = strings_in(real, KUBELET_LIMIT)
+    for path in named:
+        if path not in found and os.path.isfile(at(root, path)):
+            found[path] = strings_in(at(root, path))
+    return dict((path, {"strings": strings, "version": ""}) for path, strings in found.items())
 
 
-def look_at(real, limit=None, ask=True):
-    """What one program tells about itself: its strings, and its version only where they do not decide.
+def ask_versions(root, programs, packages):
+    """Have programs say their version where nothing else decides. On a failing host each start can hang.
 
-    A program is not started for what is known already: on a failing host each start can hang.
+    A table of releases decides about OWN, and rpm knows the release of what it installed; strings decide about a runc.
     """
-    strings = strings_in(real, limit or BINARY_LIMIT)
-    ask = ask and (limit is not None or not strings)
-    return {"strings": strings, "version": _host.run([real, "--version"], 2)["out"][:300] if ask else ""}
+    for path, told in programs.items():
+        known = os.path.basename(path) in packages if os.path.basename(path) in OWN else told["strings"]
+        if not known:
+            told["version"] = _host.run([os.path.realpath(at(root, path)), "--version"], 2)["out"][:300]
 
 
 def strings_in(path, limit=BINARY_LIMIT):

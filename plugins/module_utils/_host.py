@@ -162,9 +162,10 @@ def sync_directory(path):
         os.close(descriptor)
 
 
-def stream_from_child(produce, timeout, limit=256 * 1024 * 1024):
+def stream_from_child(produce, timeout, limit=256 * 1024 * 1024, meanwhile=None):
     """Run produce(emit) in a child process for at most C(timeout) seconds; return ([(key, value)], finished).
 
+    meanwhile() is called here as soon as the child has begun.
     Reads of a sick kernel can hang where no signal reaches them. What the child emitted before the deadline is
     kept; a child that cannot be killed is left to the kernel. marshal, not JSON: on Python 2 it keeps byte strings,
     which hold 65,000 cgroup names in a sixth of the memory; both ends are this one process image.
@@ -195,6 +196,8 @@ def stream_from_child(produce, timeout, limit=256 * 1024 * 1024):
             os._exit(status)
     os.close(writer)
     deadline = time.time() + timeout
+    if meanwhile:
+        meanwhile()
     parts, size, finished = [], 0, False
     while size < limit:
         left = deadline - time.time()

@@ -41,54 +41,44 @@ NO_SPACE = (
     u"brak miejsca na urz\u0105dzeniu",
 )  # fmt: skip
 FAILING = ("mkdir_failed", "kmem_refused")
-# Each line that a pattern can match has one of these. Most lines of a log have none, and on a host in good order the
-# patterns are not even compiled: that takes longer than all other reading.
+# Each line that a pattern can match has one of these. Most lines of a log have none.
 WORDS = ("cgroup/", "cgroups/", "SLUB: Unable", "cache: ", "cache_from_obj", "kmem_cache", "in kmem_", "memory.kmem.limit", "Objects remaining", "mkdir /")
-_compiled = {}
 
-
-def patterns():
-    """{signatures: ((name, patterns), ...), look_alikes: patterns}, compiled when first needed."""
-    if not _compiled:
-        refused = u"(?:%s)" % u"|".join(re.escape(words) for words in NO_MEMORY + NO_SPACE)
-        # a directory of the memory controller, wherever it is mounted; a control file in it is another matter
-        name = u"(?:[^\\s:'\"\u2018\u2019]|:(?=\\S))*"
-        group = u"(?:/%s)?/cgroups?/(?:[a-z_,]*,)?memory(?:,[a-z_,]*)?(?:/(?!\\S*(?:memory\\.|cgroup\\.procs|tasks\\b))%s)?" % (name, name)
-        quote = u"[^\\w\\s/]{0,4}"
-        flags = re.I | re.U
-        _compiled["look_alikes"] = tuple(re.compile(pattern, re.I) for pattern in LOOKS_ALIKE)
-        _compiled["signatures"] = (
-            # Creating a memory cgroup failed. First as runc, dockerd, kubelet, coreutils and Slurm say it, the directory
-            # before the error; then as Python and LXC do.
-            ("mkdir_failed", (
-                re.compile(u"(?:mkdir|creat)(?:(?!inotify)[^/]){0,80}?%s%s%s[^:/]{0,40}?[\\s:\uff1a)]\\s*%s" % (
-                    quote, group, quote, refused), flags),
-                re.compile(u"(?:\\[errno (?:12|28)\\]\\s*%s:\\s|%s\\s+-\\s+failed to create(?: directory)?\\s)%s%s(?![\\w/.])" % (
-                    refused, refused, quote, group), flags),
-            )),
-            # switching accounting on in a new group fails with the same errors, where the id of its caches is what is used up
-            ("kmem_refused", (re.compile(u"memory\\.kmem\\.limit_in_bytes%s:?\\s+%s" % (quote, refused), flags),)),
-        ) + tuple((key, tuple(re.compile(pattern) for pattern in those)) for key, those in OF_THE_KERNEL)  # fmt: skip
-    return _compiled
-
-
+# a directory of the memory controller, wherever it is mounted; a control file in it is another matter
+NAME = u"(?:[^\\s:'\"\u2018\u2019]|:(?=\\S))*"
+GROUP = u"(?:/%s)?/cgroups?/(?:[a-z_,]*,)?memory(?:,[a-z_,]*)?(?:/(?!\\S*(?:memory\\.|cgroup\\.procs|tasks\\b))%s)?" % (NAME, NAME)
+QUOTE = u"[^\\w\\s/]{0,4}"
+REFUSED = u"REFUSED"  # stands for the words of the error that the line has: with those of all languages they take long to compile
+# (name, what the line must have in small letters, pattern): a pattern is compiled where a line has that
+REFUSALS = (
+    # Creating a memory cgroup failed. First as runc, dockerd, kubelet, coreutils and Slurm say it, the directory before the
+    # error; then as Python and LXC do.
+    ("mkdir_failed", "cgroup", u"(?:mkdir|creat)(?:(?!inotify)[^/]){0,80}?" + QUOTE + GROUP + QUOTE + u"[^:/]{0,40}?[\\s:\uff1a)]\\s*" + REFUSED),
+    ("mkdir_failed", "cgroup", u"(?:\\[errno (?:12|28)\\]\\s*%s:\\s|%s\\s+-\\s+failed to create(?: directory)?\\s)%s%s(?![\\w/.])" % (
+        REFUSED, REFUSED, QUOTE, GROUP)),
+    # switching accounting on in a new group fails with the same errors, where the id of its caches is what is used up
+    ("kmem_refused", "memory.kmem.limit", u"memory\\.kmem\\.limit_in_bytes" + QUOTE + u":?\\s+" + REFUSED),
+)  # fmt: skip
 OF_THE_KERNEL = (
     # the caches of a group are named NAME(ID:GROUP); they exist only where kmem accounting is on
-    ("cache_of_group", (
-        r"cache: \S+\(\d+:[^)\s]*\),", r"BUG \S+\(\d+:[^)\s]*\).*: Objects remaining in", r"kmem_cache_(?:create|destroy)\S*\s\S*\(\d+:[^)\s]*\)",
-    )),
+    ("cache_of_group", "cache: ", r"cache: \S+\(\d+:[^)\s]*\),"),
+    ("cache_of_group", "objects remaining", r"BUG \S+\(\d+:[^)\s]*\).*: Objects remaining in"),
+    ("cache_of_group", "kmem_cache_", r"kmem_cache_(?:create|destroy)\S*\s\S*\(\d+:[^)\s]*\)"),
     # alone these have other causes, too
-    ("slub_refused", (r"SLUB: Unable to allocate memory on node -1",)),
-    ("cache_create_failed", (r"kmem_cache_create\(.*failed with error -12",)),
-    ("wrong_cache", (r"cache_from_obj: Wrong slab cache\.",)),
-    ("memory_deadlock", (r"possible memory allocation deadlock in kmem_\w+",)),
-)  # fmt: skip
+    ("slub_refused", "slub: ", r"SLUB: Unable to allocate memory on node -1"),
+    ("cache_create_failed", "error -12", r"kmem_cache_create\(.*failed with error -12"),
+    ("wrong_cache", "wrong slab", r"cache_from_obj: Wrong slab cache\."),
+    ("memory_deadlock", "deadlock", r"possible memory allocation deadlock in kmem_\w+"),
+)
+NAMES = ("mkdir_failed", "kmem_refused", "cache_of_group", "slub_refused", "cache_create_failed", "wrong_cache", "memory_deadlock")
 # Not this bug, though it reads like it: inotify watches (kubernetes issue 70324), a cpuset without memory nodes
 # (containerd/cgroups issue 48), another controller, a full disk
 LOOKS_ALIKE = (
-    r"inotify_add_watch .*no space left on device", r"(?:cgroup\.procs|/tasks)\W{0,4}:? no space left on device",
-    r"mkdir /sys/fs/cgroup/(?!\S*memory)\S+: (?:no space left on device|cannot allocate memory)", r"mkdir /(?!sys/fs/cgroup)\S+: no space left on device",
-)  # fmt: skip
+    (None, "inotify", r"inotify_add_watch .*no space left on device"),
+    (None, "no space", r"(?:cgroup\.procs|/tasks)\W{0,4}:? no space left on device"),
+    (None, "/sys/fs/cgroup/", r"mkdir /sys/fs/cgroup/(?!\S*memory)\S+: (?:no space left on device|cannot allocate memory)"),
+    (None, "no space", r"mkdir /(?!sys/fs/cgroup)\S+: no space left on device"),
+)
 
 ISO_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?\s?(Z|[+-]\d\d:?\d\d)?")
 SYSLOG_TIME = r"^([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) "  # compiled where a line has no other time
@@ -97,31 +87,47 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 SLACK = 26 * 3600
 
 
-def found_in(line, those):
-    """The first match of several patterns, or None."""
-    for pattern in those:
-        match = pattern.search(line)
-        if match:
-            return match
-    return None
+def candidates(text):
+    """The lines of a text that have one of WORDS, in their order; nothing is done for each of the other lines."""
+    spans = set()
+    for word in WORDS:
+        at = text.find(word)
+        while at >= 0:
+            end = text.find("\n", at)
+            end = end if end >= 0 else len(text)
+            spans.add((text.rfind("\n", 0, at) + 1, end))
+            at = text.find(word, end)
+    return [text[begin:end] for begin, end in sorted(spans)]
+
+
+def matches(line):
+    """[(name, match)] of what facts() counts in a line, each name once; the name None is for what only reads like it."""
+    if not any(word in line for word in WORDS):
+        return []
+    small = line.lower()
+    words = u"|".join(re.escape(words) for words in NO_MEMORY + NO_SPACE if words in small)
+    found = []
+    for those, flags in ((REFUSALS, re.I | re.U), (OF_THE_KERNEL, 0), (LOOKS_ALIKE, re.I)):
+        for name, needed, pattern in those:
+            if needed not in small or name in [one for one, dummy in found] or not words and those is REFUSALS:
+                continue
+            match = re.search(pattern.replace(REFUSED, u"(?:%s)" % words), line, flags)
+            if match:
+                found.append((name, match))
+    return found
 
 
 def telling(line):
-    """Whether a log line is one that facts() counts. Most lines of a journal fail the first, cheap test."""
-    if not any(word in line for word in WORDS):
-        return False
-    known = patterns()
-    return bool(found_in(line, known["look_alikes"])) or any(found_in(line, those) for dummy, those in known["signatures"])
+    """Whether a log line is one that facts() counts."""
+    return bool(matches(line))
 
 
 def shorten(line, limit=1500):
     """A line cut down to its beginning, which has the time, and what was found in it."""
     if len(line) <= limit:
         return line
-    for dummy, those in patterns()["signatures"] + (("", patterns()["look_alikes"]),):
-        match = found_in(line, those)
-        if match:
-            return line[:200] + " ... " + line[max(200, match.start() - 100) : match.start() + limit - 400]
+    for dummy, match in matches(line):
+        return line[:200] + " ... " + line[max(200, match.start() - 100) : match.start() + limit - 400]
     return line[:limit]
 
 
@@ -183,21 +189,19 @@ def facts(lines, taken_at=None, uptime=None):
         if not isinstance(line, TEXT):
             continue
         line = line[:20000]
-        if not telling(line):
+        found = matches(line)
+        if not found:
             continue
         then = seconds_of(line, now)
         if boot is not None and then is not None and then < boot:
             result["before_boot"] += 1
             continue
-        known = False
-        for name, those in patterns()["signatures"]:
-            match = found_in(line, those)
-            if match:
-                known = True
-                hits.setdefault(name, []).append((line_time(line), match.group(0)[:300]))
+        known = [(name, match) for name, match in found if name]
+        for name, match in known:
+            hits.setdefault(name, []).append((line_time(line), match.group(0)[:300]))
         if not known:
             result["look_alikes"] += 1
-    for name in [name for name, dummy in patterns()["signatures"]] if hits else []:
+    for name in NAMES:
         if name in hits:
             last, sample = hits[name][-1]
             result["signatures"].append({"id": name, "count": len(hits[name]), "last": last, "sample": sample})

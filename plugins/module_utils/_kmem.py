@@ -13,9 +13,8 @@ __metaclass__ = type
 
 import re
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _advice, _enablers, _forecast, _journal
+from ansible_collections.el7ops.kmem.plugins.module_utils import _advice, _enablers, _forecast, _journal, _schema
 
-SCHEMA = 1
 ID_SPACE = 65535  # MEM_CGROUP_ID_MAX, the same in 3.10 and later
 EIO = 5
 NO_ROOM = {12: "cannot allocate memory", 28: "no space left on device"}
@@ -23,7 +22,6 @@ NEARLY_FULL = 60000
 # a group below another one that is no unit of systemd's own, where a capture does not tell its memory limit
 LOOKS_LIKE_CONTAINER = re.compile(r"^/[^/]+/.*(?<!\.slice)(?<!\.service)(?<!\.mount)(?<!\.socket)$")
 ORPHANED_NOISE = 1 << 20  # bytes; the parent and its children are not read at the same instant
-UNLIMITED = 1 << 60
 
 # a healthy EL7 host has 200 to 450 entries in /sys/kernel/slab (225 on the captures); a live group adds up to 60 (kmem-facts:
 # 182,210 on a host that failed)
@@ -97,27 +95,9 @@ def cmdline_facts(text):
     return {"tokens": tokens, "nokmem": "nokmem" in tokens, "memory_disabled": disabled}
 
 
-def memory_mount(mounts):
-    """(cgroup version of the memory controller, mount point): (1, path), (2, path), (None, None) from /proc/mounts.
-
-    A cgroup2 beside other cgroups of version 1 is systemd's own (hybrid) and says nothing about the memory controller.
-    """
-    second, first = None, False
-    for line in (mounts or "").split("\n"):
-        fields = line.split(" ")
-        if len(fields) < 4:
-            continue
-        if fields[2] == "cgroup" and "memory" in fields[3].split(","):
-            return 1, fields[1]
-        first = first or fields[2] == "cgroup"
-        if fields[2] == "cgroup2":
-            second = fields[1]
-    return (2, second) if second and not first else (None, None)
-
-
 def cgroup_facts(doc):
     """{version, mount, hierarchy, num_cgroups, enabled, live, capped} of the memory controller."""
-    version, mount = memory_mount(text_of(doc, "/proc/mounts"))
+    version, mount = _schema.memory_mount(text_of(doc, "/proc/mounts"))
     facts = {"version": version, "mount": mount, "hierarchy": None, "num_cgroups": None, "enabled": None}
     for line in (text_of(doc, "/proc/cgroups") or "").split("\n"):
         fields = line.split()
@@ -224,7 +204,7 @@ def accounting_facts(doc, slab):
             active += 1
         elif number == EIO and group.strip("/"):
             state = "inactive"
-            if limit < UNLIMITED if limit is not None else LOOKS_LIKE_CONTAINER.search(group):
+            if limit < _schema.UNLIMITED if limit is not None else LOOKS_LIKE_CONTAINER.search(group):
                 inactive += 1
             else:
                 unlimited += 1
@@ -272,7 +252,7 @@ def decided(doc, samples):
     """What decide() says about a dict."""
     release = part(part(doc, "uname", dict) or {}, "release", (type(""), type(u"")))
     facts = {
-        "schema": SCHEMA,
+        "schema": _schema.SCHEMA,
         "taken_at": doc.get("taken_at"),
         "hostname": doc.get("hostname"),
         "euid": part(doc, "euid", int),
@@ -291,8 +271,8 @@ def decided(doc, samples):
     facts["sample"] = _forecast.sample(doc, facts)
     facts["samples"] = _forecast.keep(earlier, facts["sample"])
     facts["forecast"] = _forecast.forecast(earlier + [facts["sample"]])
-    if doc.get("schema") != SCHEMA:
-        facts["missing"].append("this is not a capture of schema %d" % SCHEMA)
+    if doc.get("schema") != _schema.SCHEMA:
+        facts["missing"].append("this is not a capture of schema %d" % _schema.SCHEMA)
     for note in part(doc, "notes", list) or []:
         facts["missing"].append("%s" % (note,))
     facts["verdict"], facts["evidence"] = judge(facts, doc)
@@ -307,7 +287,7 @@ def judge(facts, doc):
     evidence = []
     say = evidence.append
     release = kernel["release"]
-    if doc.get("schema") != SCHEMA or kernel["line"] == "unknown":
+    if doc.get("schema") != _schema.SCHEMA or kernel["line"] == "unknown":
         if kernel["line"] == "unknown":
             missing.append("the kernel release (uname -r)")
         say("Nothing can be said about this host: %s." % "; ".join(missing))

@@ -13,23 +13,12 @@ import time
 
 from ansible_collections.el7ops.kmem.plugins.module_utils import _host, _journal
 
-UNITS = ("docker", "containerd", "kubelet", "crio", "gitlab-runner", "k3s", "k3s-agent", "rke2-server", "rke2-agent", "slurmd")
-LINES = 5000
 KEPT = 200
 TAIL = 4 << 20  # bytes of one file, of its end
 FILES = 3
 # lines of Ansible and sudo quote what somebody typed, a search for this very message perhaps
 QUOTED = (" Invoked with ", "COMMAND=")
 SECRET = re.compile(r"((?:pass(?:word|wd|phrase)?|secret|token)[\w.-]*=)\S+", re.I)
-
-
-def start():
-    """journalctl of the kernel and the units that create memory cgroups, since the boot."""
-    # systemd 219 has no --grep, so the newest lines of these units are read and sifted here
-    argv = ["journalctl", "--boot", "--quiet", "--no-pager", "--output=short-iso", "--lines=%d" % LINES, "_TRANSPORT=kernel"]
-    for unit in UNITS:
-        argv += ["+", "_SYSTEMD_UNIT=%s.service" % unit]
-    return _host.start(argv)
 
 
 def telling(root, journal, limit=6):
@@ -55,7 +44,7 @@ def telling(root, journal, limit=6):
 
 def sift(text):
     """The telling lines of a text, shortened and without what looks like a secret."""
-    return [SECRET.sub(r"\1(hidden)", _journal.shorten(line)) for line in text.split("\n") if _journal.telling(line)]
+    return [SECRET.sub(r"\1(hidden)", _journal.shorten(line)) for line in _journal.candidates(text) if _journal.telling(line)]
 
 
 def messages(root):

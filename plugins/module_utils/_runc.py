@@ -37,13 +37,6 @@ COMMITS = {
     "69663f0bd": "on", "3f2f8b84a": "on", "b2567b37d": "on", "9f9c96235": "on", "4fc53a81f": "on", "51371867a": "off",
 }  # fmt: skip
 
-# Packages asked of rpm. Those without a table below are reported as unknown, never as harmless.
-PACKAGES = (
-    "containerd.io", "docker-ce", "docker", "docker-engine", "docker-latest", "runc", "containerd", "kubelet", "podman", "crun",
-    "cri-o", "nvidia-container-runtime", "slurm-slurmd", "slurm", "k3s", "rke2", "rke2-server", "rke2-agent", "lxc",
-    "atomic-openshift-node", "origin-node",
-)  # fmt: skip
-
 # Running programs that can create memory cgroups with kmem accounting; the kernel cuts a comm at 15 characters.
 PROCESSES = (
     "dockerd", "dockerd-current", "dockerd-latest", "containerd", "docker-containe", "kubelet", "hyperkube", "crio", "k3s-server",

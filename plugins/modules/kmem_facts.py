@@ -158,12 +158,31 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _host, _kmem
+from ansible_collections.el7ops.kmem.plugins.module_utils import _commands, _host
+
+# Python compiles all of this anew on each host, which takes Python 2 as long as the reading. So each half is imported where it
+# is needed: the commands are at work by then, and both halves are compiled at the same time.
+
+
+def read(emit, probe):
+    """The reading half, in a process of its own."""
+    started = _commands.start()
+    from ansible_collections.el7ops.kmem.plugins.module_utils import _capture
+
+    _capture.collect(emit, probe=probe, started=started)
+
+
+def decide(doc, samples):
+    """The deciding half."""
+    from ansible_collections.el7ops.kmem.plugins.module_utils import _kmem
+
+    return _kmem.decide(doc, samples)
 
 
 def read_host(timeout, probe):
     """The capture of this host; what is missing in it is named in its notes."""
-    items, finished = _host.stream_from_child(lambda emit: _capture.collect(emit, probe=probe), timeout)
+    # a first decision, about nothing, has the deciding half compiled
+    items, finished = _host.stream_from_child(lambda emit: read(emit, probe), timeout, meanwhile=lambda: decide({}, None))
     doc = dict(items)
     notes = []
     if "failure" in doc:
@@ -218,7 +237,7 @@ def main():
         changed = True
         if not module.check_mode:
             write_capture(module.params["capture_to"], doc)
-    module.exit_json(changed=changed, ansible_facts={"kmem": _kmem.decide(doc, module.params["samples"])})
+    module.exit_json(changed=changed, ansible_facts={"kmem": decide(doc, module.params["samples"])})
 
 
 if __name__ == "__main__":

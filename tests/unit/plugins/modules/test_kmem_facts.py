@@ -9,6 +9,7 @@ import os
 import time
 
 import pytest
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture
 from ansible_collections.el7ops.kmem.plugins.modules import kmem_facts
 from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.harness import run_module
 
@@ -44,12 +45,12 @@ def test_a_capture_is_written_for_root_alone_and_replays_to_the_same(run, tmpdir
 
 
 def test_what_hangs_is_given_up_and_named(run, monkeypatch):
-    def hang(emit, probe):
+    def hang(emit, **unused):
         emit("schema", 1)
         emit("uname", {"release": "3.10.0-1127.el7.x86_64"})
         time.sleep(60)
 
-    monkeypatch.setattr(kmem_facts._capture, "collect", hang)
+    monkeypatch.setattr(_capture, "collect", hang)
     begin = time.time()
     kmem = run(timeout=1)["ansible_facts"]["kmem"]
     assert time.time() - begin < 10
@@ -57,12 +58,12 @@ def test_what_hangs_is_given_up_and_named(run, monkeypatch):
 
 
 def test_a_part_that_fails_is_named(run, monkeypatch):
-    def fail(emit, probe):
+    def fail(emit, **unused):
         emit("schema", 1)
         emit("uname", {"release": "3.10.0-1127.el7.x86_64"})
         raise ValueError("odd")
 
-    monkeypatch.setattr(kmem_facts._capture, "collect", fail)
+    monkeypatch.setattr(_capture, "collect", fail)
     kmem = run()["ansible_facts"]["kmem"]
     assert kmem["verdict"] == "unknown" and "ValueError: odd" in kmem["missing"][0]
 

@@ -1,0 +1,28 @@
+# Copyright: el7ops.kmem contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the reading and the deciding half of kmem_facts both go by. Neither imports the other: Python compiles them at the same time."""
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+SCHEMA = 1
+UNLIMITED = 1 << 60  # bytes; a memory.limit_in_bytes from here on is none
+
+
+def memory_mount(mounts):
+    """(cgroup version of the memory controller, mount point): (1, path), (2, path), (None, None) from /proc/mounts.
+
+    A cgroup2 beside other cgroups of version 1 is systemd's own (hybrid) and says nothing about the memory controller.
+    """
+    second, first = None, False
+    for line in (mounts or "").split("\n"):
+        fields = line.split(" ")
+        if len(fields) < 4:
+            continue
+        if fields[2] == "cgroup" and "memory" in fields[3].split(","):
+            return 1, fields[1]
+        first = first or fields[2] == "cgroup"
+        if fields[2] == "cgroup2":
+            second = fields[1]
+    return (2, second) if second and not first else (None, None)
