@@ -31,6 +31,7 @@ class Fault:
     between: str = ""  # shell on the host, once the controller is gone
     says: str = ""  # in what the admin reads in the end
     evening: bool = False  # from the beginning of the run on, and not only its last stage
+    services_timeout: int = 300  # longer than the services are waited for, or the host reboots under the controller's eyes
     mend: str = ""  # shell on the host: what the admin is told to type; the same command has to come to its end then
     quick: bool = False  # in make test too
 
@@ -101,7 +102,7 @@ FAULTS = (
     Fault("the controller is lost for good after the trial boot", ROLLED_BACK, "the unit on the host reboots when nobody has confirmed in time",
           kill_at="login | Read how the trial stands", says="nobody logged in"),
     Fault("the controller is lost while the services are verified", ROLLED_BACK, "the same, by the second of its two limits",
-          kill_at="stage | Keep it for good", says="never confirmed"),
+          kill_at="stage | Keep it for good", services_timeout=60, says="never confirmed"),
     Fault("the clock jumps by a year during the trial", DONE, "the unit counts by /proc/uptime; the kernel is confirmed as usual", JUMP),
     Fault("the disk is full when the stage begins", REFUSED, "the run's document cannot be written, so nothing else is",
           "fallocate -l $(( $(df --output=avail -B1 / | tail -1) - 8192 )) /filler; cat /dev/zero > /filler2 2> /dev/null; true",

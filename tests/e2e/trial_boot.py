@@ -25,7 +25,7 @@ RESULTS = os.environ.get("EL7OPS_FAULTS")  # where tests/run.py wants to read wh
 VARIABLES = {
     "kmem_strategy": "upgrade", "kmem_allow_reboot": True, "snapshot_reminder_acknowledged": True, "snapshot_reminder_id": "snap-4711",
     "service_verify_record_interval": 0, "service_verify_churn_interval": 2, "grub_default_confirm_timeout": 90,
-    "grub_default_services_timeout": 80, "common_report_dir": "",
+    "common_report_dir": "",
 }  # fmt: skip
 SCHEMA = json.loads((REPO / "roles" / "common" / "files" / "report.schema.json").read_text())
 
@@ -87,7 +87,7 @@ def killed(vm, where, note, fault):
         pathlib.Path(env["KILL_FILE"]).touch()
         thread.join()
     else:
-        done = remediate(where, env)
+        done = remediate(where, env, grub_default_services_timeout=fault.services_timeout)
         assert done.returncode == -9, done.stdout
         if fault.power:
             vm.kill()
