@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ def run(wanted: Sequence[str] = (), engine: str = "", action: str = "test", tag:
     unknown = sorted(set(wanted) - set(scenarios()))
     if unknown:
         raise LabError(f"there is no scenario {', '.join(unknown)}; there are {', '.join(scenarios())}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # a CI job that is cancelled leaves no engine behind
     with containers.Engine(engine or containers.usable()[0]) as there:
         name = there.image()
         if tag:
