@@ -132,7 +132,8 @@ def test_monitor_counts_warns_and_goes(vm, where, host):
     assert int(metrics["el7ops_kmem_leaked_groups"]) in (leaked(vm), leaked(vm) - 1)
     assert "memory cgroup ids are left" in vm.run("journalctl -b -u el7ops-kmem-monitor -p warning --no-pager").stdout
     assert host.service("el7ops-kmem-monitor.timer").is_running
-    assert len(json.loads(vm.run("cat /var/lib/el7ops-kmem/samples.json").stdout)) == 1
+    # the timer takes another at once on a host that has been up for more than its OnBootSec
+    assert len(json.loads(vm.run("cat /var/lib/el7ops-kmem/samples.json").stdout)) in (1, 2)
     again = play.role("monitor", where, monitor_least_ids=70000)
     assert again.returncode == 0 and "CHANGED" not in again.stdout, again.stdout
     assert play.role("monitor", where, monitor_state="absent").returncode == 0
