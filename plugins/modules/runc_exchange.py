@@ -291,11 +291,11 @@ class Exchange(object):
         self.record.update(method="docker", sha256=self.options["sha256"].lower(), default_runtime=before, daemon_was_there=there, daemon_written=after)
         self.save_record()
         self.change_daemon(text, after, there)
+        self.reload = True
 
     def change_daemon(self, text, after, there):
         self.write("%s %s" % ("change" if after else "remove", DAEMON), DAEMON, after.encode("utf-8") if after else None, 0o644, new=not there)
         self.diff.append(dict(before_header=DAEMON, after_header=DAEMON, before=text, after=after))
-        self.reload = True
 
     # absent
 
@@ -306,7 +306,7 @@ class Exchange(object):
         for entry in self.record.get("targets", []):
             self.put_back(entry)
         if self.record.get("method") == "docker":
-            self.docker_absent()
+            self.docker_hands_over()
             if self.options["in_use"]:
                 self.notes.append("the runtime %s is no longer the default; it stays defined for containers that were created with it. Once Docker runs "
                                   "and they are removed, run this again" % RUNTIME)  # fmt: skip
@@ -317,6 +317,8 @@ class Exchange(object):
                 self.save_record()
                 self.notes.append("run this again when Docker has read %s: then the kept runc goes" % DAEMON)
                 return
+        if self.record.get("method") in ("docker", "docker, undone"):
+            self.docker_absent()
         for path in (self.kept, self.record_path):
             if os.path.exists(path):
                 self.write("remove %s" % path, path, None, 0)
@@ -335,20 +337,29 @@ class Exchange(object):
         self.write("put the old %s back" % path, path, _host.read_bytes(entry["original"], None), entry.get("mode", 0o755))
         self.diff.append(dict(before_header=path, after_header=path, before="sha256 %s\n" % now, after="sha256 %s\n" % entry["sha256"]))
 
+    def docker_hands_over(self):
+        """Name another default. A Docker that is reloaded without one keeps the default it has, whose runc is to go (20.10 does)."""
+        text, there = self.daemon_text()
+        self.targets.append({"path": DAEMON, "package": None, "before": "off", "after": "unknown"})
+        after = _exchange.parted(text, RUNTIME, self.record.get("default_runtime") or "runc", keep=True)
+        if there and after != text:
+            if text == self.record.get("daemon_written"):
+                self.record["daemon_written"] = after
+                self.save_record()
+            self.change_daemon(text, after, there)
+            self.reload = True
+
     def docker_absent(self):
         text, there = self.daemon_text()
         original = os.path.join(self.options["backup_dir"], "daemon.json")
-        self.targets.append({"path": DAEMON, "package": None, "before": "off", "after": "unknown"})
-        if self.options["in_use"]:
-            after = _exchange.parted(text, RUNTIME, self.record.get("default_runtime"), keep=True)
-        elif there and text == self.record.get("daemon_written"):
+        if there and text == self.record.get("daemon_written"):
             # nobody changed it since: byte for byte as it was
             after = _host.decode(_host.read_bytes(original, None)) if self.record.get("daemon_was_there") else ""
         else:
             after = _exchange.parted(text, RUNTIME, self.record.get("default_runtime"))
         if there and after != text:
             self.change_daemon(text, after, there)
-        if os.path.exists(original) and not self.options["in_use"]:
+        if os.path.exists(original):
             self.write("remove the copy of %s" % DAEMON, original, None, 0)
 
 

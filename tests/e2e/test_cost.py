@@ -44,10 +44,10 @@ def costs_at_most(limit, where, folder):
 
 def test_kmem_facts_costs_little_on_a_healthy_host(job, where, quiet, tmp_path):
     job.wait_for_docker()
-    # the aim is 1.3; 1.50 and 1.54 were measured with nothing else at work, so this only keeps it from getting worse
-    costs_at_most(1.8, where, tmp_path)
+    # the aim is 1.3; what else is at work makes it more, as the host's two processors then share one
+    costs_at_most(1.6, where, tmp_path)
 
 
 def test_kmem_facts_costs_little_on_the_sick_host(job, where, tmp_path):
     job.make_sick()
-    costs_at_most(2.0, where, tmp_path)
+    costs_at_most(1.6, where, tmp_path)
