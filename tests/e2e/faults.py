@@ -32,7 +32,7 @@ class Fault:
     says: str = ""  # in what the admin reads in the end
     evening: bool = False  # from the beginning of the run on, and not only its last stage
     services_timeout: int = 300  # longer than the services are waited for, or the host reboots under the controller's eyes
-    mend: str = ""  # shell on the host: what the admin is told to type; the same command has to come to its end then
+    mend: str = ""  # shell on the host: what the admin is told to type, should the run say that an update was cut off
     quick: bool = False  # in make test too
 
 
@@ -92,9 +92,9 @@ FAULTS = (
           "the trial is what boots; the same command goes on with it, if it comes in time", kill_at=BOOT, power=True),
     Fault("power cut while grub2-mkconfig writes", DONE, "a new file takes the place of the old one in one step; the same command begins the stage anew",
           BY_NUMBER, kill_at="trial | Make sure that the running kernel is the default", kill_after=4, power=True),
-    Fault("power cut in the middle of yum's transaction", REFUSED,
-          "the next run names what is installed twice and how to finish it, and goes on to the end once that is done",
-          TELL, serial=HALFWAY, power=True, evening=True, says="an earlier update was cut off", mend=CLEAN),
+    Fault("power cut in the middle of yum's transaction", DONE,
+          "the same command goes on; where packages are installed twice by then, it first names them and how to finish the update",
+          TELL, serial=HALFWAY, power=True, evening=True, mend=CLEAN),
     Fault("power cut during the trial boot", ROLLED_BACK, "`next_entry` is empty by then: the old kernel boots", serial="trial boot of",
           kill_after=5, power=True, says="never reached the init system"),
     Fault("power cut between login and confirmation", ROLLED_BACK, "the default is still the old kernel", kill_at="stage | Keep it for good",

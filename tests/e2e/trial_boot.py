@@ -141,13 +141,9 @@ def survive(vm, job, tmp_path, fault):
         again = remediate(where)
         assert again.returncode == 2 and "REFUSED, nothing was changed" in one_line(again) and "kmem_new_run" in again.stdout, again.stdout
     else:
-        assert done.returncode == 2 and (fault.power or boot == before) and kernel_of(vm) == EL7, done.stdout
+        assert done.returncode == 2 and boot == before and kernel_of(vm) == EL7, done.stdout
         assert state["status"] in ("failed", "paused")
     assert fault.says in text, (fault.says, done.stdout)
-    if fault.mend:
-        vm.run(fault.mend, timeout=300)
-        done = remediate(where)
-        assert done.returncode == 0 and document(vm)["status"] == "done" and kernel_of(vm) == ML, done.stdout
     no_traces(vm)
     job.wait_for_docker()
     assert vm.run("mysql -N -e 'SELECT 41+1'").stdout.strip() == "42"
