@@ -27,7 +27,8 @@ def start():
 def start_journalctl():
     """journalctl of the units that create memory cgroups and of the kernel's warnings, since the boot."""
     # systemd 219 has no --grep, so the newest lines are read and sifted by _logs. All that counts there the kernel says as a
-    # warning (4) or worse; the rest of what it says at a boot would take as long as all else.
+    # warning (4) or worse (KERN_WARNING and KERN_ERR in mm/slub.c and mm/slab_common.c of 3.10); the rest of what it says at a
+    # boot would take as long as all else.
     argv = ["journalctl", "--boot", "--quiet", "--no-pager", "--output=short-iso", "--lines=%d" % LINES, "_TRANSPORT=kernel"]
     argv += ["PRIORITY=%d" % number for number in range(5)]
     for unit in UNITS:
