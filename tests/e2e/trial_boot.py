@@ -25,7 +25,7 @@ RESULTS = os.environ.get("EL7OPS_FAULTS")  # where tests/run.py wants to read wh
 VARIABLES = {
     "kmem_strategy": "upgrade", "kmem_allow_reboot": True, "snapshot_reminder_acknowledged": True, "snapshot_reminder_id": "snap-4711",
     "service_verify_record_interval": 0, "service_verify_churn_interval": 2, "grub_default_confirm_timeout": 90,
-    "common_report_dir": "",
+    "service_verify_timeout": 60, "service_verify_docker_timeout": 60, "common_report_dir": "",
 }  # fmt: skip
 SCHEMA = json.loads((REPO / "roles" / "common" / "files" / "report.schema.json").read_text())
 
