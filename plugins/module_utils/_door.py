@@ -316,7 +316,10 @@ class Door(object):
             self.write("write out the journal of %s, which GRUB does not read" % mount_of(place),
                        lambda place=place, said=said: said.append(_host.settle(place)), path=place)  # fmt: skip
             if said and said[0]:
-                self.actions[-1].update(done=False, why=said[0])
+                self.actions[-1]["done"] = False
+                self.module.warn("The boot files are written, but the journal of %s could not be written out (%s). Should the power fail before "
+                                 "the next orderly reboot, GRUB may see the files of before. So reboot soon, by systemctl reboot." % (
+                                     mount_of(place), said[0]))
 
     def undo(self):
         """Put back what was replaced; says in which state the host is."""

@@ -247,9 +247,6 @@ actions:
       description: C(true) once it succeeded, C(false) where it failed, C(would) in check mode.
       type: raw
       sample: true
-    why:
-      description: Why the journal could not be written out, where it could not. Only a power cut before the next reboot makes a difference.
-      type: str
 backups:
   description: Copies made before the first write.
   returned: always

@@ -86,6 +86,15 @@ def test_every_entry_and_the_defaults_get_it_and_lose_it(host):
     assert host.run(state="absent")["changed"] and host.texts() == before
 
 
+def test_where_the_journal_cannot_be_written_out_the_change_stands_and_it_is_said(host, monkeypatch):
+    said = []
+    monkeypatch.setattr(_door._host, "settle", lambda directory: "Operation not permitted")
+    monkeypatch.setattr(kernel_cmdline.AnsibleModule, "warn", lambda dummy, text: said.append(text))
+    done = host.run()
+    assert done["changed"] and not done["failed"] and [action["done"] for action in done["actions"]].count(False) == 1
+    assert len(said) == 1 and "Operation not permitted" in said[0] and "systemctl reboot" in said[0]
+
+
 def test_values_that_are_there_are_merged_not_replaced(host):
     host.put("boot/grub2/grub.cfg", "".join(ENTRY % dict(v=v, args=args) for v, args in (
         (NEW, "cgroup.memory=nosocket"), (OLD, "cgroup.memory=nosocket cgroup.memory=nobpf cgroup_memory=1"), (RESCUE, "x"))))  # fmt: skip
