@@ -44,7 +44,7 @@ def costs_at_most(limit, where, folder):
 
 def test_kmem_facts_costs_little_on_a_healthy_host(job, where, quiet, tmp_path):
     job.wait_for_docker()
-    # the aim is 1.3; 1.44 was measured with nothing else at work, and 1.52 on the sick host (aim 1.5)
+    # the aim is 1.3; 1.37 to 1.44 were measured with nothing else at work, 1.48 to 1.52 on the sick host (aim 1.5)
     costs_at_most(1.6, where, tmp_path)
 
 
