@@ -5,6 +5,7 @@ Usage: tests/run.py [STAGE ...]. Without a stage all run but those of BY_NAME_ON
 it, beside the others. A failed stage does not keep the others from running. Logs and the staged collection are in build/, what is expensive
 to make is in the cache (lab/README.md).
 """
+import concurrent.futures
 import fcntl
 import json
 import os
@@ -138,9 +139,11 @@ def faults():
     """The trial boot against every fault, or those with the words of EL7OPS_FAULT; each that ends well gets its line in docs/safety.md."""
     seen = BUILD / "faults.json"
     seen.unlink(missing_ok=True)
-    words = os.environ.get("EL7OPS_FAULT", "")
-    options = ["-s", *(["-k", words.replace(" ", "-")] if words else [])]
-    counts = run_pytest(["e2e/trial_boot.py"], options, {"EL7OPS_FAULTS": str(seen)})
+    words, env = os.environ.get("EL7OPS_FAULT", ""), {"EL7OPS_FAULTS": str(seen)}
+    if words:
+        counts = run_pytest(["e2e/trial_boot.py"], ["-s", "-k", words.replace(" ", "-")], env)
+    else:
+        counts = on_two_machines("e2e/trial_boot.py", env)
     if seen.exists():
         safety_table([json.loads(line) for line in seen.read_text().splitlines()])
     return counts
@@ -148,7 +151,16 @@ def faults():
 
 def killer():
     """The controller or the power goes away at random moments of the whole run."""
-    return run_pytest(["e2e/random_killer.py"], ["-s"])
+    return on_two_machines("e2e/random_killer.py", {})
+
+
+def on_two_machines(path, env):
+    """(passed, failed) of a file in which each test spends its time on waiting for reboots: every second test on a machine of its own."""
+    tools()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        halves = [pool.submit(run_pytest, [path], ["-s"], {**env, "EL7OPS_SHARE": f"{number}/2", "EL7OPS_VM": f"e2e-{number}"})
+                  for number in range(2)]  # fmt: skip
+    return tuple(map(sum, zip(*(half.result() for half in halves))))
 
 
 def safety_table(rows):
@@ -171,11 +183,11 @@ def safety_table(rows):
 
 def run_pytest(paths, options, more=None, log=None):
     """(passed, failed) of the tests below tests/PATHS; live on the screen, because they take minutes, or with LOG only if they fail."""
-    results = BUILD / f"{paths[0].replace('/', '-')}.xml"
+    env = {**environment(), **(more or {})}
+    results = BUILD / f"{paths[0].replace('/', '-')}-{env.get('EL7OPS_VM', 'all')}.xml"
     results.unlink(missing_ok=True)
     argv = [venv.ensure() / "python", "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={results}", *options,
             *(f"tests/{path}" for path in paths)]  # fmt: skip
-    env = {**environment(), **(more or {})}
     if log:
         try:
             command(argv, log, env=env)

@@ -16,6 +16,13 @@ from lab.demo import Job  # noqa: E402
 from lab.vm import Vm  # noqa: E402
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Only the share of the tests that tests/run.py wants on this machine, such as 0/2: the first, the third, ..."""
+    share, machines = map(int, os.environ.get("EL7OPS_SHARE", "0/1").split("/"))
+    items[:] = items[share::machines]
+
+
 @pytest.fixture(scope="module")
 def vm():
     machine = Vm(os.environ.get("EL7OPS_VM", "e2e"))
