@@ -35,8 +35,9 @@ matrix: ## The tests on the virtual machine with every case instead of some: a c
 faults: ## The trial boot against every fault, about 40 minutes; writes the table of docs/safety.md
 	@python=$(PYTHON) && exec $$python tests/run.py faults
 
-fault: ## One of them: make fault NAME='the kernel panics at once'
-	@python=$(PYTHON) && EL7OPS_FAULT='$(NAME)' exec $$python tests/run.py faults
+fault: export EL7OPS_FAULT = $(NAME)
+fault: ## One of them: make fault NAME="the kernel panics at once"
+	@python=$(PYTHON) && exec $$python tests/run.py faults
 
 killer: ## The controller killed, or the power cut, at ten random moments of strategy upgrade, about an hour
 	@python=$(PYTHON) && exec $$python tests/run.py killer

@@ -167,7 +167,7 @@ def settle(directory):
     """Have a file system write to its place what is only in its journal so far. Returns "", or why that could not be done.
 
     GRUB reads ext4 and XFS without their journals, where a rename can stay for minutes: after a power cut it sees the old files,
-    while Linux sees the new ones (GRUB 2.04 on ext4 booted the default of before; ``make fault NAME='before the reboot'``). A file
+    while Linux sees the new ones (GRUB 2.04 on ext4 booted the default of before; ``make fault NAME="before the reboot"``). A file
     system that is frozen has written its journal out; it is thawed at once.
     """
     run(["sync"], 60)  # or all writers wait while the freeze does it

@@ -13,6 +13,12 @@ from lab import kernel
 EL7, UPDATE, ML = kernel.EL7, kernel.EL7_UPDATE, kernel.KERNEL_ML
 DONE, ROLLED_BACK, REFUSED = "done", "rolled_back", "refused"
 ENV = "/boot/grub2/grubenv"
+# the words of docs/safety.md for how a fault ended; the last two are those that no fault should have
+ENDS = {
+    DONE: "the new kernel, confirmed", ROLLED_BACK: "the old kernel, services verified", REFUSED: "the old kernel, the run refused",
+    "wrong": "**reachable, not as it should be**", "lost": "**lost**",
+}  # fmt: skip
+TWO_RUNS = "two runs at once"
 
 
 @dataclass(frozen=True)
@@ -113,3 +119,4 @@ FAULTS = (
     Fault("somebody installs a kernel that takes the default, before the reboot", DONE,
           "the running kernel is made the default again before the trial is armed", kill_at=BOOT, between=THIEF),
 )  # fmt: skip
+NAMES = (*(fault.name for fault in FAULTS), TWO_RUNS)
