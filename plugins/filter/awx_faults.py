@@ -18,7 +18,9 @@ description:
 positional: specs, roles
 options:
   _input:
-    description: Job templates, each with name, playbook, spec (list of questions) and extra_vars.
+    description:
+      - Job templates, each with name, playbook, spec (list of questions) and extra_vars. What launches one by itself, such as a schedule, has
+        C(answers), too; AWX refuses a wrong one when all else has been made.
     type: list
     elements: dict
     required: true
@@ -118,6 +120,19 @@ def against(question, option):
     return [f"the variable does not take {one!r}, but {', '.join(sorted(allowed))}" for one in chosen if allowed and one not in allowed]
 
 
+def of_answers(answers, questions):
+    """Faults of what a schedule answers: each as if it were the question's default."""
+    found = [f"its answer to {name}: no question asks for it" for name in answers if name not in {q.get("variable") for q in questions}]
+    for question in questions:
+        name = question.get("variable")
+        if name in answers:
+            faults = of_question({**question, "default": answers[name]})
+            found += [f"its answer to {name}: {fault.replace('its default ', '')}" for fault in faults]
+        elif question.get("required") and question.get("default") in (None, ""):
+            found.append(f"it does not answer {name}")
+    return found
+
+
 def of_template(template, spec, roles):
     """Faults of one job template. SPEC: options and sets of its playbook; ROLES: {role: options}, of the roles that it reads."""
     options = {name: option for role in spec["roles"] for name, option in roles[role].items()} | spec["options"]
@@ -139,6 +154,8 @@ def of_template(template, spec, roles):
         if option.get("required") and name not in answered:
             told = "no required question asks for it" if name not in seen else "the question may be left unanswered"
             found.append(f"variable {name}: the playbook {template['playbook']} requires it, and {told}")
+    if "answers" in template and not found:
+        found = of_answers(template["answers"], template["spec"])
     return [f"{template['name']}: {fault}" for fault in found]
 
 

@@ -23,6 +23,7 @@ import run_plan  # noqa: E402
 from lab import others, venv  # noqa: E402
 
 AWX = REPO / "extensions" / "awx"
+NAMES = yaml.safe_load((AWX / "names.yml").read_text())
 SPECS = yaml.safe_load((AWX / "variables.yml").read_text())["playbook_specs"]
 PLAYBOOKS = {f"playbooks/{name}.yml" for name in SPECS}
 # what playbooks hand to one another, no public variables
@@ -62,6 +63,10 @@ def without(variable):
     return one
 
 
+def scheduled(**answers):
+    return {**template("remediate"), "answers": {**NAMES["awx_schedule_answers"], **answers}}
+
+
 BROKEN = {
     "an integer default above the maximum": (broken(default=31), "not within min 1 and max 30"),
     "an integer default below the minimum": (broken(default=0), "not within min 1"),
@@ -86,6 +91,10 @@ BROKEN = {
     "a choice that the role does not take": (broken(of="elrepo_kernel_flavor", choices=["ml", "lt", "xl"]), "does not take 'xl'"),
     "a choice that is no yes or no": (broken(of="kmem_allow_reboot", choices=["true", "perhaps"]), "does not take 'perhaps'"),
     "a free text where there are choices": (broken(of="elrepo_kernel_flavor", type="text"), "the question has none"),
+    "a scheduled answer that is no choice": (scheduled(kmem_strategy="cure"), "its answer to kmem_strategy: 'cure' is none of its choices"),
+    "a scheduled answer that is no text": (scheduled(kmem_allow_reboot=True), "True is not of the type multiplechoice"),
+    "a scheduled answer that nobody asked for": (scheduled(kmem_stategy="mitigate"), "its answer to kmem_stategy: no question asks for it"),
+    "a question that a schedule leaves open": ({**template("remediate"), "answers": {}}, "it does not answer kmem_strategy"),
     "a text that is too short for its own minimum": (broken(of="kmem_window", min=5), "min is 5 and there is no default"),
 }  # fmt: skip
 
@@ -98,7 +107,7 @@ def test_the_linter_finds(case):
 
 
 def test_the_linter_finds_nothing_in_ours_and_says_what_is_no_playbook():
-    assert faults(*templates()) == []
+    assert faults(*templates(), scheduled()) == []
     assert "there is no playbook x" in faults({"name": "a", "playbook": "x"})[0]
     # extra_vars of the template answer, too
     assert faults(dict(without("kmem_strategy"), extra_vars={"kmem_strategy": "mitigate"})) == []

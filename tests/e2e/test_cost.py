@@ -51,3 +51,29 @@ def test_kmem_facts_costs_little_on_a_healthy_host(job, where, quiet, tmp_path):
 def test_kmem_facts_costs_little_on_the_sick_host(job, where, tmp_path):
     job.make_sick()
     costs_at_most(1.7, where, tmp_path)
+
+
+def test_no_forbidden_read_and_nothing_is_written(vm, where):
+    """kmem_facts under strace, on the host that leaks: the reads that can stall such a host are not among its reads."""
+    vm.run("rm -rf /root/.ansible/tmp/*")
+    env = {"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"}
+    done = play._run(["ansible", "-i", str(where), vm.name, "-m", "el7ops.kmem.kmem_facts"], env, False, 300)
+    assert done.returncode == 0, done.stdout
+    script = (
+        "cd /root/.ansible/tmp/*/ && strace -f -qq -o /root/trace -e trace=openat,open,creat,mkdir,mkdirat,rename,unlink,rmdir,execve,getdents64 -y"
+        " python2.7 AnsiballZ_kmem_facts.py > /dev/null && cat /root/trace; rm -rf /root/trace /root/.ansible/tmp/*"
+    )
+    trace = vm.run(script, timeout=300).stdout
+    opened = re.findall(r'open(?:at)?\((?:AT_FDCWD[^,]*, )?"([^"]+)", ([A-Z_|]+)', trace)
+    paths = [path for path, _flags in opened]
+    assert "/sys/kernel/slab" in paths and any(path.endswith("memory.kmem.slabinfo") for path in paths), "it was traced"
+    assert not [path for path in paths if path == "/proc/slabinfo" or path.endswith("memory.stat") or path.startswith("/sys/kernel/slab/")]
+    assert len([path for path in paths if path.endswith("memory.kmem.slabinfo")]) <= 21
+    assert not re.findall(r"(?:mkdir|rmdir)(?:at)?\([^)]*cgroup", trace)
+    programs = {path.rpartition("/")[2] for path in re.findall(r'execve\("([^"]+)", [^)]*\) += 0', trace)}
+    assert programs <= {"python2.7", "journalctl", "rpm", "runc"}, programs
+    # Ansible unpacks the module into a folder of its own, and Python tries whether it can write there
+    own = ("/dev/", "/proc/self/", "/tmp/", "/root/.ansible/tmp/")
+    written = [path for path, flags in opened if re.search("WRONLY|RDWR|CREAT", flags) and not path.startswith(own)]
+    # rpm and the journal's reader have files of their own open
+    assert not [path for path in written if "/lib/rpm/" not in path and "rpmdb" not in path], written
