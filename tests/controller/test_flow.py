@@ -135,7 +135,8 @@ def go(stage, tmp_path, hosts, tasks, **variables):
     for name, (there, _own) in hosts.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "world.json").write_text(json.dumps(there))
-    where = {name: {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "world": str(tmp_path / name), **own} for name, (_there, own) in hosts.items()}
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    where = {name: {**here, "world": str(tmp_path / name), **own} for name, (_there, own) in hosts.items()}
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": where}}))
     book = stage / "playbooks" / f"{tmp_path.name}.yml"
     book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "environment": {"WORLD": "{{ world }}"}, "tasks": tasks}]))
@@ -163,15 +164,16 @@ ON_TRIAL = {"kernel": ML, "trial": {"kernel": ML, "old_kernel": EL7, "running": 
 STARTED = {"grub_default": {"status": "started"}, "restore_kmem": {"status": "done"}}
 
 
-def role(tasks="main", **more):
-    return {"ansible.builtin.include_role": {"name": "el7ops.kmem.grub_default", "tasks_from": tasks}, "vars": {"grub_default_kernel": ML, **more}}
+def role(tasks="main"):
+    return {"ansible.builtin.include_role": {"name": "el7ops.kmem.grub_default", "tasks_from": tasks}, "vars": {"grub_default_kernel": ML}}
 
 
 def test_a_kernel_that_would_not_start_is_refused_in_every_mode(stage, tmp_path):
     deadly = [finding(code) for code in ("initramfs", "root_driver", "network_driver", "secure_boot", "password")]
     loose = [finding(code, True) for code in ("environment_block", "one_shot", "grubenv_link")]
     cases = {f"{kind}-{mode}": (world({"findings": found}), {"grub_default_mode": mode})
-             for kind, found in (("deadly", deadly), ("both", deadly + loose), ("loose", loose), ("fine", [finding("default", True), finding("x", blocks=False)]))
+             for kind, found in (("deadly", deadly), ("both", deadly + loose), ("loose", loose),
+                                 ("fine", [finding("default", True), finding("x", blocks=False)]))
              for mode in ("trial", "saved", "article")}  # fmt: skip
     seen = go(stage, tmp_path, cases, [*READ[:1], role("trial_check")])
     for name, one in seen.items():
