@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: el7ops.kmem contributors (@el7ops)
 description:
   - Each stage has a name, a title, the minutes that it may take, whether it ends with a reboot where one is due (reboot), whether
-    its effect can be proved on the running host then (prove), and whether it is kept only once the services were verified (confirm).
+    its effect can be proved on the running host then (prove), whether it is kept only once the services were verified (confirm), and
+    whether the running kernel is made the default behind it (pin), so that no kernel it installs is booted without a trial.
 positional: minutes, trial
 options:
   _input:
@@ -38,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: name, title, minutes, reboot, prove, confirm.
+  description: name, title, minutes, reboot, prove, confirm, pin.
   type: list
   elements: dict
 """
@@ -73,6 +74,8 @@ STRATEGIES = {
 
 # stages that can be proved without a reboot of their own
 PROVED = ("restore_kmem",)
+# stages that install kernels, and the packages make those the default
+KERNELS = ("yum_update", "elrepo_kernel")
 
 
 def run_plan(strategy, minutes=None, trial=True):
@@ -89,7 +92,9 @@ def run_plan(strategy, minutes=None, trial=True):
         title, usual = STAGES[name]
         plan.append({"name": name, "title": title, "minutes": int(minutes.get(name, usual)), "reboot": reboot,
                      "prove": reboot or name in PROVED, "confirm": name == "grub_default" and bool(trial)})  # fmt: skip
-    return plan
+    # where the only reboot is the trial; "article" boots what the update brought
+    once = [stage["name"] for stage in plan if stage["reboot"]] == [stage["name"] for stage in plan if stage["confirm"]]
+    return [dict(stage, pin=once and stage["name"] in KERNELS) for stage in plan]
 
 
 class FilterModule:

@@ -105,6 +105,9 @@ def test_the_plan_takes_the_snapshot_first_and_other_minutes():
     assert [run_plan.run_plan(name)[0]["name"] for name in ("article", "upgrade")] == ["snapshot", "snapshot"]
     assert [sum(stage["reboot"] for stage in run_plan.run_plan(name)) for name in ("article", "upgrade", "mitigate")] == [4, 1, 1]
     assert run_plan.run_plan("mitigate", {"nokmem": "7"})[0]["minutes"] == 7
+    pinned = {(name, trial): [stage["name"] for stage in run_plan.run_plan(name, trial=trial) if stage["pin"]]
+              for name in run_plan.STRATEGIES for trial in (True, False)}  # fmt: skip
+    assert {key: names for key, names in pinned.items() if names} == {("upgrade", True): ["yum_update", "elrepo_kernel"]}
     for wrong in (("x",), ("mitigate", {"x": 1})):
         with pytest.raises(AnsibleFilterError):
             run_plan.run_plan(*wrong)

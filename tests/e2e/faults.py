@@ -32,6 +32,7 @@ class Fault:
     kill_at: str = ""  # the controller is killed when this task begins
     kill_after: float = 0
     power: bool = False  # and the power is cut then
+    meanwhile: str = ""  # shell on the host when that task begins; nobody is killed then, and the task goes on behind it
     serial: str = ""  # both are cut once this stands on the serial console, and kill_after seconds have gone by
     reset: bool = False  # somebody, or a watchdog, has to reset the host
     between: str = ""  # shell on the host, once the controller is gone
@@ -63,6 +64,7 @@ THIEF = (
     "sed -i s/^DEFAULTKERNEL=.*/DEFAULTKERNEL=kernel-lt/ /etc/sysconfig/kernel"
     " && rpm -i http://mirror.lab/elrepo-kernel/kernel-lt-%s.rpm && grubby --default-kernel | grep -q 5.4" % kernel.KERNEL_LT
 )
+FULL = "fallocate -l $(( $(df --output=avail -B1 / | tail -1) - 8192 )) /filler; cat /dev/zero > /filler2 2> /dev/null; true"
 # the host tells on its console when the database has the new version and not yet lost the old one
 HALFWAY = "half of the transaction is done"
 TELL = (
@@ -106,17 +108,20 @@ FAULTS = (
     Fault("power cut between login and confirmation", ROLLED_BACK, "the default is still the old kernel", kill_at="stage | Keep it for good",
           power=True, says="ended without a word"),
     Fault("the controller is lost for good after the trial boot", ROLLED_BACK, "the unit on the host reboots when nobody has confirmed in time",
-          kill_at="login | Read how the trial stands", says="nobody logged in"),
+          kill_at="seen | Read how the trial stands", says="nobody logged in"),
     Fault("the controller is lost while the services are verified", ROLLED_BACK, "the same, by the second of its two limits",
           kill_at="stage | Keep it for good", services_timeout=60, says="never confirmed"),
     Fault("the clock jumps by a year during the trial", DONE, "the unit counts by /proc/uptime; the kernel is confirmed as usual", JUMP),
     Fault("the disk is full when the stage begins", REFUSED, "the run's document cannot be written, so nothing else is",
-          "fallocate -l $(( $(df --output=avail -B1 / | tail -1) - 8192 )) /filler; cat /dev/zero > /filler2 2> /dev/null; true",
-          says="df -h"),
+          FULL, says="df -h"),
+    Fault("the disk fills up when the trial is to be armed", REFUSED, "what was written for it is taken back; the end is told though it cannot be written",
+          kill_at="trial | Boot the new kernel once", meanwhile=FULL, says="THE END OF THE RUN COULD NOT BE WRITTEN DOWN"),
     Fault("the environment block is damaged", DONE, "it is made anew before the trial is armed", f"printf damaged > {ENV}"),
     Fault("the environment block is full", REFUSED, "it is counted before anything is written",
           f"grub2-editenv {ENV} set filler=$(head -c 900 /dev/zero | tr '\\0' x)", says="do not fit"),
     Fault("somebody installs a kernel that takes the default, before the reboot", DONE,
           "the running kernel is made the default again before the trial is armed", kill_at=BOOT, between=THIEF),
+    Fault("somebody installs a kernel that takes the default, while the trial is armed", DONE, "the trial is armed anew before the reboot",
+          kill_at="rearm | Look again", meanwhile=THIEF),
 )  # fmt: skip
 NAMES = (*(fault.name for fault in FAULTS), TWO_RUNS)

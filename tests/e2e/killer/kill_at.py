@@ -3,6 +3,7 @@
 
 The task is number KILL_AT_TASK, counted from the first or behind the first task with KILL_BEHIND in its name; or the
 KILL_COUNTth one (default: the first) with KILL_AT_NAME in its name. With KILL_FILE it is killed once that file is there, too.
+With KILL_WAIT nobody is killed: the task waits until that file is there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ import threading
 import time
 
 from ansible.plugins.callback import CallbackBase
+
+
+def wait_for(file, seconds=float("inf")):
+    deadline = time.monotonic() + seconds
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 class CallbackModule(CallbackBase):
@@ -51,6 +58,9 @@ class CallbackModule(CallbackBase):
         # the screen is no witness: the last lines of a killed process may never reach it
         with open(os.environ["KILL_NOTE"], "w", encoding="utf-8") as note:
             note.write(name)
+        if "KILL_WAIT" in os.environ:
+            wait_for(pathlib.Path(os.environ["KILL_WAIT"]), 300)
+            return
         delay = float(os.environ.get("KILL_AFTER", "0"))
         if delay:
             threading.Timer(delay, self.kill).start()
@@ -58,8 +68,7 @@ class CallbackModule(CallbackBase):
             self.kill()
 
     def watch(self, file):
-        while not file.exists():
-            time.sleep(0.2)
+        wait_for(file)
         self.kill()
 
     @staticmethod
