@@ -88,6 +88,12 @@ findings:
       description: Whether a trial is impossible with it.
       type: bool
       sample: true
+    survivable:
+      description:
+        - Whether the kernel itself would start and be reachable all the same, so that only the way back is missing. Not so
+          where it would not start, or nobody could log in.
+      type: bool
+      sample: true
     text:
       description: What was found, and the way out.
       type: str
@@ -291,7 +297,7 @@ class Host(_boot.BootDoor):
     # what speaks against it
 
     def find_against(self, code, blocks, text):
-        self.findings.append(dict(code=code, blocks=blocks, text=text))
+        self.findings.append(dict(code=code, blocks=blocks, survivable=code in _trial.SURVIVABLE or not blocks, text=text))
 
     def check_grub(self):
         config = _host.decode(self.before[self.config])
@@ -320,9 +326,12 @@ class Host(_boot.BootDoor):
             self.find_against("environment_block", True, "GRUB cannot write its environment block %s at boot, as %s: it would boot the trial "
                               "again and again. Put /boot on a plain partition" % (self.env, why))
         if self.elsewhere:
-            self.find_against("grubenv_link", False, self.elsewhere)
-        if _trial.hidden_menu(_host.decode(self.before[self.defaults] or b"")):
-            self.find_against("hidden_menu", False, "GRUB_TIMEOUT is 0: nobody at the console can choose another entry in the menu")
+            # to confirm the kernel is to make it the default, which would be refused then
+            self.find_against("grubenv_link", True, self.elsewhere)
+        why = _trial.hidden_menu(_host.decode(self.before[self.defaults] or b""), config)
+        if why:
+            self.find_against("hidden_menu", False, "%s, so nobody at the console may have the time to choose another entry in the menu. Write "
+                              "GRUB_TIMEOUT=5 on a line of its own in %s, then: grub2-mkconfig -o %s" % (why, self.defaults, self.config))
 
     def check_secure_boot(self):
         try:
@@ -332,7 +341,8 @@ class Host(_boot.BootDoor):
         if not enabled:
             return
         tool = self.installed("mokutil")
-        keys = self.run([tool, "--list-enrolled"]) if tool else ""
+        # where it fails or is not there, no key of ELRepo was seen, and that is what counts
+        keys = _host.run([tool, "--list-enrolled"], 20)["out"] if tool else ""
         if "elrepo" not in keys.lower():
             self.find_against("secure_boot", True, "Secure Boot is on, and no key of ELRepo is enrolled (mokutil --list-enrolled), so the "
                               "firmware refuses the kernel. Enrol SECURE-BOOT-KEY-elrepo.org.der: mokutil --import, and confirm at the console")
@@ -373,12 +383,15 @@ class Host(_boot.BootDoor):
 
     def check_rescue(self):
         scripts = glob.glob(os.path.join(self.paths["dracut"], "*base", "*.sh")) + glob.glob(os.path.join(self.paths["dracut"], "*systemd", "*.sh"))
-        if not _trial.emergency_reboot([_host.probe_text(path)[0] or "" for path in scripts]):
-            self.find_against("initramfs_hang", False, "The dracut of this host does not know rd.emergency=reboot: where the initramfs does not "
-                              "find the root file system, it may wait for ever instead of rebooting. A reset then leads back")
+        if not _trial.emergency_reboot(dict((os.path.basename(path), _host.probe_text(path)[0] or "") for path in scripts)):
+            self.find_against("initramfs_hang", False, "The dracut of this host does not know rd.emergency=reboot: where the initramfs cannot "
+                              "mount the root file system, it waits for ever, and no argument changes that. A reset then leads back. A newer "
+                              "dracut of EL7 knows it: yum update dracut, then: dracut -f %s %s" % (
+                                  os.path.join(self.paths["boot"], "initramfs-%s.img" % self.kernel), self.kernel))
         if not glob.glob(os.path.join(self.paths["dev"], "watchdog*")):
-            self.find_against("watchdog", False, "There is no hardware watchdog: a kernel that hangs before systemd starts waits for a reset by "
-                              "hand, which leads back")
+            self.find_against("watchdog", False, "There is no watchdog device, so nothing resets this host should the kernel hang later on. "
+                              "(One would not help before systemd has started, as nothing has opened it by then: there only a reset by hand, by "
+                              "the hypervisor or by a watchdog that the BMC runs leads back)")
 
     def check(self):
         self.wanted = self.find(self.now)

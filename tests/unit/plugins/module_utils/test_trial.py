@@ -90,9 +90,27 @@ def test_a_password_stops_only_entries_that_are_restricted():
     assert stops('set superusers="admin"\n' + config.replace("--unrestricted ", ""), None)
 
 
-def test_a_hidden_menu():
-    assert _trial.hidden_menu("GRUB_TIMEOUT=0\n") and _trial.hidden_menu('GRUB_TIMEOUT="0"\n')
-    assert not _trial.hidden_menu("GRUB_TIMEOUT=5\n") and not _trial.hidden_menu("")
+LIVE = "if [ x$feature_timeout_style = xy ] ; then\n  set timeout_style=menu\n  set timeout=%s\nelse\n  set timeout=5\nfi\n"
+
+
+@pytest.mark.parametrize("defaults, config, words", [
+    ("GRUB_TIMEOUT=0\n", LIVE % 5, "GRUB_TIMEOUT is 0"), ('GRUB_TIMEOUT="0"\n', "", "GRUB_TIMEOUT is 0"),
+    ("GRUB_TIMEOUT=5\n", LIVE % 0, "grub.cfg sets timeout=0"), ("GRUB_TIMEOUT=5\n", LIVE % 5, ""), ("", "", ""), ("", LIVE % -1, ""),
+    ("if true; then GRUB_TIMEOUT=5; fi\n", LIVE % 5, "cannot be told (line 1"), ("if true; then GRUB_TIMEOUT=5; fi\n", LIVE % 0, "sets timeout=0"),
+    ('GRUB_TIMEOUT="5\n', LIVE % 5, "cannot be told"),
+])  # fmt: skip
+def test_a_hidden_menu(defaults, config, words):
+    why = _trial.hidden_menu(defaults, config)
+    assert (words in why) if words else why == ""
+
+
+@pytest.mark.parametrize("scripts, wanted", [
+    ({"dracut-lib.sh": "getarg rd.emergency", "dracut-emergency.sh": "getarg rd.emergency"}, True), ({"dracut-emergency.sh": "rd.emergency"}, True),
+    ({"dracut-lib.sh": "getarg rd.emergency", "dracut-emergency.sh": "exit 1"}, False), ({"dracut-lib.sh": "x", "other.sh": "rd.emergency"}, False),
+    ({}, False),
+])  # fmt: skip
+def test_only_a_dracut_whose_two_ways_know_it_reboots(scripts, wanted):
+    assert _trial.emergency_reboot(scripts) is wanted
 
 
 PSTORE = """Oops#1 Part1

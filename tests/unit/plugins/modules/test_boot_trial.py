@@ -234,6 +234,15 @@ def secure_boot(host):
     host.put("etc/grubenv", _grub.environment_text([("saved_entry", title(OLD))]))
 
 
+def stale_link(host):
+    """UEFI, and /boot/grub2/grubenv is a file of its own, as after a restore from a backup that follows links."""
+    host.put("sys/firmware/efi/fw_platform_size", "64\n")
+    host.put("etc/grub2-efi.cfg", fixture("centos-7.8-bios.cfg"))
+    host.put("etc/grubenv", _grub.environment_text([("saved_entry", title(OLD))]))
+
+
+# the kernel itself would start with these; the others would leave a host that does not come up, or that nobody can reach
+SURVIVABLE = set(["custom_cfg", "one_shot", "default", "environment_block", "grubenv_link"])
 FLAWS = [
     (no_custom, ["custom_cfg"]), (no_once, ["one_shot"]), (by_number, ["default"]), (password, ["password"]), (volume, ["environment_block"]),
     (btrfs, ["environment_block"]), (lambda host: host.set_env(saved_entry=title(NEW)), ["default"]),
@@ -241,6 +250,7 @@ FLAWS = [
     (lambda host: host.put_image(NEW, gzip(cpio("init"))), ["root_driver", "root_driver"]),
     (lambda host: host.put("lib/modules/%s/modules.alias" % NEW, LOADABLE), ["network_driver"]),
     (lambda host: os.unlink(host.path("lib/modules/%s/modules.alias" % NEW)), ["modules"]), (secure_boot, ["secure_boot"]),
+    (stale_link, ["grubenv_link"]),
 ]  # fmt: skip
 
 
@@ -250,6 +260,7 @@ def test_what_would_not_lead_back_is_refused_with_a_way_out(host, flaw, wanted):
     was = host.files()
     result = host.run(state="checked", kernel=NEW)
     assert not result["failed"] and [code for code in codes(result) if code in wanted] == wanted, result
+    assert all(one["survivable"] is (one["code"] in SURVIVABLE) for one in result["findings"] if one["blocks"])
     armed = host.run(state="armed", kernel=NEW)
     assert armed["failed"] and "a trial boot of kernel %s is not possible" % NEW in armed["msg"] and "Nothing was written." in armed["msg"]
     assert host.files() == was
@@ -264,6 +275,36 @@ def test_what_only_limits_it_is_said(host):
     result = host.run(state="checked", kernel=NEW)
     assert codes(result) == []
     assert sorted(codes(result, False)) == ["hidden_menu", "initramfs_hang", "initramfs_unread", "root_driver_unsure", "watchdog"]
+    assert all(one["survivable"] for one in result["findings"])
+    texts = dict((one["code"], one["text"]) for one in result["findings"])
+    assert "GRUB_TIMEOUT=5" in texts["hidden_menu"] and "grub2-mkconfig -o " + host.path("boot/grub2/grub.cfg") in texts["hidden_menu"]
+    assert "would not help before systemd" in texts["watchdog"] and "waits for ever" in texts["initramfs_hang"]
+
+
+def test_a_stale_grubenv_says_how_to_make_it_a_link(host):
+    stale_link(host)
+    (found,) = [one for one in host.run(state="checked", kernel=NEW)["findings"] if one["code"] == "grubenv_link"]
+    assert "ln -sf %s %s" % (host.path("etc/grubenv"), host.path("boot/grub2/grubenv")) in found["text"]
+
+
+def test_a_mokutil_that_fails_is_no_key(host):
+    secure_boot(host)
+    host.put_tool("bin/mokutil", "#!/bin/sh\necho EFI variables are not supported >&2; exit 255\n")
+    assert "secure_boot" in codes(host.run(state="checked", kernel=NEW))
+
+
+def test_defaults_that_cannot_be_read_are_said_and_no_traceback(host):
+    host.put("etc/default/grub", "if true; then GRUB_TIMEOUT=5; fi\n")
+    result = host.run(state="checked", kernel=NEW)
+    assert not result["failed"] and codes(result) == [] and codes(result, False) == ["hidden_menu"]
+    assert "cannot be told (line 1" in result["findings"][0]["text"]
+
+    def odd(*dummy):
+        raise _grub.GrubError("line 7: a quote opens that is never closed")
+
+    host.monkeypatch.setattr(_trial, "entry", odd)
+    armed = host.run(state="armed", kernel=NEW)
+    assert armed["failed"] and "line 7" in armed["msg"] and "Nothing was written" in armed["msg"]
 
 
 def test_the_running_kernel_is_not_tried(host):
