@@ -27,8 +27,9 @@ UNIT = "el7ops-kmem-trial.service"
 PANIC_SECONDS = 15
 ARGUMENTS = ("panic=%d" % PANIC_SECONDS, "oops=panic", "softlockup_panic=1", "nmi_watchdog=panic", "rd.shell=0", "rd.emergency=reboot",
              PARAMETER + "=1")
-# what ARGUMENTS set, to be put back once the kernel is confirmed; without an effect until then
-SYSCTLS = ("panic", "panic_on_oops", "softlockup_panic")
+# what ARGUMENTS set, to be put back once the kernel is confirmed; without an effect until then.
+# nmi_watchdog=panic sets hardlockup_panic, a file that kernels before 4.4 need not have.
+SYSCTLS = ("panic", "panic_on_oops", "softlockup_panic", "hardlockup_panic")
 # findings of boot_trial with which the kernel itself would start, and only the way back from it is missing
 SURVIVABLE = ("one_shot", "custom_cfg", "default", "environment_block", "grubenv_link")
 BEGIN, END = "# BEGIN el7ops.kmem trial boot", "# END el7ops.kmem trial boot"
@@ -80,6 +81,8 @@ mount -o remount,rw / 2> /dev/null
     echo "uptime=$(up)"
     echo "== systemctl --failed"
     timeout 20 systemctl --failed --no-legend --no-pager
+    echo "== systemctl list-jobs"
+    timeout 20 systemctl list-jobs --no-legend --no-pager
     echo "== ip address"
     timeout 10 ip -o address
     echo "== journal, last lines"
@@ -96,7 +99,9 @@ echo s > /proc/sysrq-trigger
 sleep 5
 echo b > /proc/sysrq-trigger
 """
-PATIENCE = 180  # seconds for an orderly shutdown
+# seconds for an orderly shutdown: more than the longest that a service of EL7 is given to stop (mariadb.service: TimeoutSec=300), as a
+# database must not be killed in the middle of it
+PATIENCE = 360
 
 
 def title(kernel):
@@ -203,17 +208,40 @@ def panic_text(texts):
     return found
 
 
+def hardlockup_default(build_config):
+    """kernel.hardlockup_panic of a kernel without nmi_watchdog=panic, from its /boot/config: what it was built with."""
+    return "1" if re.search(r"(?m)^CONFIG_BOOTPARAM_HARDLOCKUP_PANIC(=y|_VALUE=1)$", build_config) else "0"
+
+
+def waiting(record):
+    """(units whose job ran, units whose job waited) when the host rebooted, from the record's systemctl list-jobs."""
+    jobs = re.findall(r"(?m)^ *[0-9]+ +(\S+) +\S+ +(running|waiting)\b", record.partition("== systemctl list-jobs")[2].partition("\n== ")[0])
+    return [unit for unit, state in jobs if state == "running"], [unit for unit, state in jobs if state == "waiting"]
+
+
+def unfinished(record, otherwise):
+    """What the record says of a boot that had not come to its end; C(otherwise) where it had."""
+    hang, held = waiting(record or "")
+    if not hang and not held:
+        return otherwise
+    names = ", ".join((hang or held)[:5])
+    if not hang:
+        return "The boot had not come to its end: jobs still waited (%s)" % names
+    return "The boot had not come to its end: %s did not get ready%s" % (
+        names, ", and %d more jobs waited" % len(held) if held else "")
+
+
 def reason(record, started, panic, kernel):
     """Why a trial did not come to its end, as one sentence."""
     if panic:
         return "Kernel %s panicked: %s." % (kernel, panic)
     said = dict(line.partition("=")[::2] for line in (record or "").split("== ", 1)[0].splitlines())
     if said.get("reason") == "login":
-        return ("Kernel %s ran for %s s, but nobody logged in and confirmed it: the network, sshd or the controller did not come up. The "
-                "host rebooted by itself." % (kernel, said.get("uptime")))
+        return ("Kernel %s ran for %s s, but nobody logged in. %s. The host rebooted by itself." % (
+            kernel, said.get("uptime"), unfinished(record, "Look at the network, sshd and the controller")))
     if said.get("reason") == "services":
-        return ("Kernel %s ran for %s s and the controller logged in, but never confirmed it: a service did not come up, or the controller "
-                "went away. The host rebooted by itself." % (kernel, said.get("uptime")))
+        return ("Kernel %s ran for %s s and the controller logged in, but never confirmed it. %s. The host rebooted by itself." % (
+            kernel, said.get("uptime"), unfinished(record, "Either a service did not come up, or the controller went away")))
     if started:
         return ("Kernel %s reached the init system and then ended without a word: a reset, a power cut, a reboot by hand, or a panic "
                 "that neither pstore nor kdump kept." % kernel)

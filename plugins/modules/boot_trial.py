@@ -29,7 +29,8 @@ options:
       - V(seen) tells the unit that the controller could log in. Only on the kernel on trial.
       - V(confirmed) stops the unit, puts back the sysctls that the arguments had set, and removes all traces. Only on the kernel
         on trial.
-      - V(removed) removes all traces, an armed one-shot boot included.
+      - V(removed) removes all traces, an armed one-shot boot included. While the kernel on trial runs it stops the unit as
+        V(confirmed) does, so that the host stays on that kernel until its next boot.
     type: str
     choices: [read, checked, armed, seen, confirmed, removed]
     default: read
@@ -283,6 +284,9 @@ class Host(_boot.BootDoor):
         self.note = self.load()
         self.cmdline = _host.probe_text(self.paths["cmdline"])[0] or ""
         self.on_trial = bool(_cmdline.occurrences(self.cmdline, _trial.PARAMETER)) and self.note.get("kernel") == self.release
+        # by the argument alone, as the unit counts under the trial's entry whatever became of the note
+        self.counting = bool(_cmdline.occurrences(self.cmdline, _trial.PARAMETER)) and any(
+            self.before[self.paths[name]] is not None for name in ("unit", "guard"))
         self.armed = self.now.rule["once"] and self.now.variables.get("next_entry") in (
             _trial.ENTRY_ID, _trial.title(self.note.get("kernel", "")))
         getattr(self, "plan_" + self.state)()
@@ -422,6 +426,10 @@ class Host(_boot.BootDoor):
         words.update(kernel=self.kernel, old=self.release, login=options["login_timeout"], services=options["services_timeout"],
                      patience=_trial.PATIENCE, parameter=_trial.PARAMETER)
         sysctls = dict((name, (_host.probe_text(os.path.join(self.paths["sysctl"], name))[0] or "").strip()) for name in _trial.SYSCTLS)
+        if not sysctls["hardlockup_panic"]:
+            # the kernel that runs has no such file, the one on trial will
+            build = _host.probe_text(os.path.join(self.paths["boot"], "config-" + self.kernel))[0] or ""
+            sysctls["hardlockup_panic"] = _trial.hardlockup_default(build)
         note = dict(kernel=self.kernel, old_kernel=self.release, sysctls=sysctls)
         self.want(self.custom, _trial.custom(_host.decode(self.before[self.custom] or b""), block, fallback))
         self.want(self.paths["guard"], _trial.GUARD % words)
@@ -445,8 +453,8 @@ class Host(_boot.BootDoor):
 
     def plan_confirmed(self):
         self.need_trial()
-        self.want(self.paths["confirmed"], "confirmed\n")
         self.plan_removed()
+        self.want(self.paths["confirmed"], "confirmed\n")
         self.changes.append("kernel %s is confirmed, the traces of its trial are removed" % self.kernel)
 
     def plan_removed(self):
@@ -457,6 +465,11 @@ class Host(_boot.BootDoor):
             self.want(path, None)
         if self.armed:
             self.plan_environment({"next_entry": None})
+        if self.counting and self.state == "removed":
+            self.want(self.paths["confirmed"], "confirmed\n")
+            self.changes.append("the unit that would reboot the host is stopped: kernel %s runs until the next boot" % self.release)
+            if not self.note.get("sysctls"):
+                self.changes.append("what kernel.panic and its like were is not known any more: look at sysctl -a and at /etc/sysctl.d")
 
     def want(self, path, text):
         raw = None if text is None else text.encode("utf-8")
@@ -469,7 +482,7 @@ class Host(_boot.BootDoor):
         # the unit and its entry before the one-shot that leads to them; when going, the one-shot first
         if self.env in self.after and self.state != "armed":
             self.edit_environment(self.variables)
-        if self.state == "confirmed":
+        if self.state == "confirmed" or (self.state == "removed" and self.counting):
             self.stand_down()
         for path in self.files:
             if path in self.after and path not in (self.env, self.paths["confirmed"]):
@@ -487,7 +500,8 @@ class Host(_boot.BootDoor):
         tool = self.installed("systemctl")
         if not tool:
             raise _door.Stop("systemctl is not there, so the unit %s cannot be stopped." % _trial.UNIT)
-        self.replace("tell the unit that the kernel is confirmed", self.paths["confirmed"], self.after[self.paths["confirmed"]])
+        if self.paths["confirmed"] in self.after:
+            self.replace("tell the unit that it is over", self.paths["confirmed"], self.after[self.paths["confirmed"]])
         self.write("stop the unit", lambda: self.run([tool, "stop", _trial.UNIT]), argv=[tool, "stop", _trial.UNIT])
         for name, value in sorted(self.note.get("sysctls", {}).items()):
             path = os.path.join(self.paths["sysctl"], name)

@@ -126,6 +126,47 @@ def test_the_panic_is_found_in_what_pstore_kept():
     assert _trial.panic_text(["nothing here\n"]) == ""
 
 
+JOBS = """reason=%s
+uptime=601
+== systemctl --failed
+sshd.service loaded failed failed OpenSSH server daemon
+== systemctl list-jobs
+ 87 NetworkManager-wait-online.service start running
+ 90 network-online.target              start waiting
+  1 multi-user.target                  start waiting
+== ip address
+1: lo    inet 127.0.0.1/8 scope host lo
+== journal, last lines
+ 11 bottles.service start running
+"""
+
+
+@pytest.mark.parametrize("record, there, absent", [
+    (JOBS % "login", "NetworkManager-wait-online.service did not get ready, and 2 more jobs waited. The host rebooted", "sshd"),
+    (JOBS % "services", "NetworkManager-wait-online.service did not get ready", "a service did not come up"),
+    ((JOBS % "login").replace("start running", "start waiting"), "jobs still waited (NetworkManager-wait-online.service, network-online", "sshd"),
+    ("reason=login\nuptime=601\n== systemctl list-jobs\nNo jobs running.\n", "Look at the network, sshd and the controller", "did not come up"),
+    ("reason=login\nuptime=601\n", "Look at the network, sshd and the controller", "did not come up"),
+])  # fmt: skip
+def test_the_reason_names_what_still_waited_and_accuses_nobody(record, there, absent):
+    reason = _trial.reason(record, True, "", "6.9.7")
+    assert there in reason and absent not in reason and "bottles" not in reason
+
+
+@pytest.mark.parametrize("config, value", [
+    ("CONFIG_BOOTPARAM_HARDLOCKUP_PANIC=y\nCONFIG_BOOTPARAM_HARDLOCKUP_PANIC_VALUE=1\n", "1"), ("CONFIG_BOOTPARAM_HARDLOCKUP_PANIC=y\n", "1"),
+    ("# CONFIG_BOOTPARAM_HARDLOCKUP_PANIC is not set\nCONFIG_BOOTPARAM_HARDLOCKUP_PANIC_VALUE=0\n", "0"), ("", "0"),
+])  # fmt: skip
+def test_what_a_kernel_does_on_a_hard_lockup_unless_it_is_told(config, value):
+    assert _trial.hardlockup_default(config) == value
+
+
+def test_every_argument_that_sets_a_sysctl_has_it_put_back_and_a_database_has_its_time():
+    # kernel-parameters.txt: panic=, oops=panic, softlockup_panic=, nmi_watchdog=panic
+    assert set(_trial.SYSCTLS) == set(["panic", "panic_on_oops", "softlockup_panic", "hardlockup_panic"])
+    assert _trial.PATIENCE > 300
+
+
 @pytest.mark.parametrize("record, started, panic, words", [
     ("", False, "Kernel panic - not syncing: x", "panicked: Kernel panic"), ("reason=login\nuptime=601\n== x\nreason=services", True, "", "nobody logged in"),
     ("reason=services\nuptime=700\n", True, "", "a service did not come up"), ("", True, "", "ended without a word"),

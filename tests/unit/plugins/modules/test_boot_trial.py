@@ -157,6 +157,37 @@ def test_seen_and_confirmed_only_on_the_kernel_on_trial(host):
         assert stream.read() == "stop el7ops-kmem-trial.service\n"
 
 
+def test_a_kernel_that_panics_on_hard_lockups_by_the_trial_alone_does_not_for_good(host):
+    host.put("boot/config-" + NEW, "# CONFIG_BOOTPARAM_HARDLOCKUP_PANIC is not set\n")
+    assert not os.path.exists(host.path("proc/sys/kernel/hardlockup_panic"))  # the old kernel has no such file
+    host.run(state="armed", kernel=NEW)
+    host.boot_trial()
+    host.put("proc/sys/kernel/hardlockup_panic", "1\n")
+    assert not host.run(state="confirmed", kernel=NEW)["failed"]
+    with open(host.path("proc/sys/kernel/hardlockup_panic")) as stream:
+        assert stream.read() == "0\n"
+
+
+@pytest.mark.parametrize("note", [True, False])
+def test_removed_while_the_trial_runs_stops_the_unit_so_that_it_does_not_reboot_later(host, note):
+    was = host.files()
+    host.run(state="armed", kernel=NEW)
+    host.boot_trial()
+    if not note:
+        host.put("etc/el7ops-kmem/trial.json", "{")
+    planned = host.run(check=True, state="removed")
+    assert planned["changed"] and not os.path.exists(host.path("systemctl.log"))
+    gone = host.run(state="removed")
+    assert not gone["failed"], gone
+    assert "is stopped" in gone["changes"][0] and NEW in gone["changes"][0] and len(gone["changes"]) == 2 - note
+    with open(host.path("systemctl.log")) as stream:
+        assert stream.read() == "stop el7ops-kmem-trial.service\n"
+    assert [os.path.relpath(path, host.root) for path in set(host.files()) - set(was)] == ["run/el7ops-kmem-trial.confirmed"]
+    with open(host.path("proc/sys/kernel/panic")) as stream:
+        assert stream.read() == ("0\n" if note else "15\n")
+    assert not host.run(state="removed")["changed"]
+
+
 def test_a_unit_that_cannot_be_stopped_keeps_the_trial_as_it_was(host):
     host.run(state="armed", kernel=NEW)
     host.boot_trial()
