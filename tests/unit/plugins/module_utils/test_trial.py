@@ -186,3 +186,6 @@ def test_the_guard_is_sh_and_does_nothing_on_another_kernel(tmpdir):
     assert subprocess.call(["sh", "-n", str(script)]) == 0
     assert subprocess.call(["sh", str(script)]) == 0
     assert "ExecStart=/bin/sh /nowhere/guard" in _trial.SERVICE % WORDS
+    # what still waits is put down before the reboot cancels it
+    text = _trial.GUARD % WORDS
+    assert 0 < text.index("systemctl list-jobs --no-legend") < text.index("} > /nowhere/record") < text.index("systemctl --no-block reboot")
