@@ -373,6 +373,9 @@ def run_module(module, prepare):
             door.preflight()
     except Stop as error:
         module.fail_json(msg="%s Nothing was written." % error, actions=[])
+    except ValueError as error:  # GrubError and its like: a file that no check before has read in this way
+        module.fail_json(msg="A boot file of this host cannot be understood: %s. Nothing was written. Write that line as grub2-mkconfig and the "
+                         "installer do, and run again." % error, actions=[])
     if door.after:
         try:
             guarded(module, door.apply)

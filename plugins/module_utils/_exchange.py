@@ -8,6 +8,7 @@ __metaclass__ = type
 
 import collections
 import json
+import re
 import struct
 
 from ansible_collections.el7ops.kmem.plugins.module_utils import _runc
@@ -47,6 +48,23 @@ def unfit(head, strings, host_machine):
     if kmem != "off":
         return "none of its strings tells that it leaves kernel memory alone (runc rc94 or later, or a build with the tag nokmem)"
     return ""
+
+
+def no_runc(path):
+    """Why a file must not be exchanged for a runc, with the way out, as a sentence; an empty string where its name is that of one."""
+    name = path.rpartition("/")[2]
+    if name.startswith("nvidia-container-runtime"):
+        return ("%s is a runc of its own with the hook for GPUs in it, and another runc in its place would take the GPUs away from its containers. "
+                "Its version 3 uses the host's runc: yum update nvidia-container-runtime, then run this again" % path)  # fmt: skip
+    if not re.match(r"(docker-)?runc([-.0-9]|$)", name):
+        return "%s is no runc by its name, and what is special about it would be lost with another one. Update the package that it is of" % path
+    return ""
+
+
+def other_default(text):
+    """Docker's default runtime in daemon.json where it is another than runc, else an empty string."""
+    name = parse(text).get("default-runtime")
+    return "" if name in (None, "", "runc") else "%s" % (name,)
 
 
 def parse(text):

@@ -176,11 +176,12 @@ def lacking(devices, loadable, builtin, inside):
         if found and (inside is None or set(found) & inside):
             continue
         what = "%s (%s, driver %s here)" % (device["name"], device["alias"], device["driver"])
-        if found:
+        if found and device["loaded"]:
             missing.append("the initramfs does not hold %s for %s" % (" or ".join(found), what))
         elif builtin is not None and device["loaded"]:
             missing.append("the kernel has no driver for %s" % what)
         else:
-            # drivers that cannot be modules have no alias (pcieport), and kernels before 5.2 do not list those built in
+            # A driver that is no module here may be built in there too: drivers that cannot be modules have no alias (pcieport), and
+            # kernels before 5.2 do not list those built in. A module whose alias fits need not be the driver (shpchp fits any bridge).
             unsure.append("whether the kernel drives %s cannot be told" % what)
     return missing, unsure

@@ -18,13 +18,20 @@ PARAMETER = "el7ops_kmem.trial"
 ENTRY_ID = "el7ops-kmem-trial"
 UNIT = "el7ops-kmem-trial.service"
 # panic, oops, softlockup_panic, nmi_watchdog: kernel Documentation, kernel-parameters.txt of 3.10 and of 6.9 know all of them.
-# rd.shell=0: dracut 033 (EL7) then starts no emergency shell. rd.emergency=reboot came upstream with dracut 047 (its NEWS);
-# whether a dracut knows it is looked up on the host, see emergency_reboot().
+# An initramfs that cannot mount its root: no panic, so panic= does not act. What dracut does then is in github.com/dracutdevs/dracut,
+# modules.d/98systemd/dracut-emergency.sh (98systemd was its place at the time of EL7; upstream's is 98dracut-systemd by now) and emergency_shell()
+# in modules.d/99base/dracut-lib.sh. Commit 32bd2fbb4c8f, without rd.emergency: with rd.shell=0 it says so and ends with code 1, and
+# dracut-initqueue.sh begins its loop again, for ever. Commit cd6679c71665, with it: rd.shell=0 starts no shell and then does what
+# rd.emergency says, which without it is halt. So both are needed. die() always halts. rd.action_on_fail is not known to either.
+# Which package of EL7 brought it was not found out: it is looked up on the host, see emergency_reboot().
 PANIC_SECONDS = 15
 ARGUMENTS = ("panic=%d" % PANIC_SECONDS, "oops=panic", "softlockup_panic=1", "nmi_watchdog=panic", "rd.shell=0", "rd.emergency=reboot",
              PARAMETER + "=1")
-# what ARGUMENTS set, to be put back once the kernel is confirmed; without an effect until then
-SYSCTLS = ("panic", "panic_on_oops", "softlockup_panic")
+# what ARGUMENTS set, to be put back once the kernel is confirmed; without an effect until then.
+# nmi_watchdog=panic sets hardlockup_panic, a file that kernels before 4.4 need not have.
+SYSCTLS = ("panic", "panic_on_oops", "softlockup_panic", "hardlockup_panic")
+# findings of boot_trial with which the kernel itself would start, and only the way back from it is missing
+SURVIVABLE = ("one_shot", "custom_cfg", "default", "environment_block", "grubenv_link")
 BEGIN, END = "# BEGIN el7ops.kmem trial boot", "# END el7ops.kmem trial boot"
 
 SERVICE = """# Written by el7ops.kmem, which removes it after the trial boot of a kernel.
@@ -74,6 +81,8 @@ mount -o remount,rw / 2> /dev/null
     echo "uptime=$(up)"
     echo "== systemctl --failed"
     timeout 20 systemctl --failed --no-legend --no-pager
+    echo "== systemctl list-jobs"
+    timeout 20 systemctl list-jobs --no-legend --no-pager
     echo "== ip address"
     timeout 10 ip -o address
     echo "== journal, last lines"
@@ -90,7 +99,9 @@ echo s > /proc/sysrq-trigger
 sleep 5
 echo b > /proc/sysrq-trigger
 """
-PATIENCE = 180  # seconds for an orderly shutdown
+# seconds for an orderly shutdown: more than the longest that a service of EL7 is given to stop (mariadb.service: TimeoutSec=300), as a
+# database must not be killed in the middle of it
+PATIENCE = 360
 
 
 def title(kernel):
@@ -143,9 +154,20 @@ def password_stops(config, user_cfg, default):
     return "--unrestricted" not in header
 
 
-def hidden_menu(defaults):
-    """Whether /etc/default/grub leaves nobody at the console the time to choose another entry."""
-    return (_grub.variable_value(defaults, "GRUB_TIMEOUT") or "5").strip("\"'") == "0"
+def hidden_menu(defaults, config):
+    """Why nobody at the console may have the time to choose another entry, or "".
+
+    What counts is the first timeout in grub.cfg, as GRUB 2.02 takes the first branch of 00_header; /etc/default/grub says what
+    the next grub2-mkconfig makes of it.
+    """
+    live = re.search(r"(?m)^[ \t]*set[ \t]+timeout=[\"']?(-?[0-9]+)", config)
+    if live and live.group(1) == "0":
+        return "grub.cfg sets timeout=0"
+    try:
+        value = _grub.variable_value(defaults, "GRUB_TIMEOUT") or "5"
+    except ValueError as error:
+        return "How long GRUB shows its menu after the next grub2-mkconfig cannot be told (%s)" % error
+    return "GRUB_TIMEOUT is 0" if value.strip("\"'") == "0" else ""
 
 
 def environment_writable(filesystem, device, uuid):
@@ -166,9 +188,13 @@ def environment_writable(filesystem, device, uuid):
     return ""
 
 
-def emergency_reboot(dracut_texts):
-    """Whether this dracut acts on rd.emergency=reboot; from the text of its scripts."""
-    return any("rd.emergency" in text for text in dracut_texts)
+def emergency_reboot(scripts):
+    """Whether this dracut acts on rd.emergency=reboot: C(scripts) maps their names to their text.
+
+    dracut-lib.sh ends the wait for the root device, dracut-emergency.sh what systemd could not mount.
+    """
+    found = [scripts[name] for name in ("dracut-lib.sh", "dracut-emergency.sh") if name in scripts]
+    return bool(found) and all("rd.emergency" in text for text in found)
 
 
 def panic_text(texts):
@@ -182,17 +208,40 @@ def panic_text(texts):
     return found
 
 
+def hardlockup_default(build_config):
+    """kernel.hardlockup_panic of a kernel without nmi_watchdog=panic, from its /boot/config: what it was built with."""
+    return "1" if re.search(r"(?m)^CONFIG_BOOTPARAM_HARDLOCKUP_PANIC(=y|_VALUE=1)$", build_config) else "0"
+
+
+def waiting(record):
+    """(units whose job ran, units whose job waited) when the host rebooted, from the record's systemctl list-jobs."""
+    jobs = re.findall(r"(?m)^ *[0-9]+ +(\S+) +\S+ +(running|waiting)\b", record.partition("== systemctl list-jobs")[2].partition("\n== ")[0])
+    return [unit for unit, state in jobs if state == "running"], [unit for unit, state in jobs if state == "waiting"]
+
+
+def unfinished(record, otherwise):
+    """What the record says of a boot that had not come to its end; C(otherwise) where it had."""
+    hang, held = waiting(record or "")
+    if not hang and not held:
+        return otherwise
+    names = ", ".join((hang or held)[:5])
+    if not hang:
+        return "The boot had not come to its end: jobs still waited (%s)" % names
+    return "The boot had not come to its end: %s did not get ready%s" % (
+        names, ", and %d more jobs waited" % len(held) if held else "")
+
+
 def reason(record, started, panic, kernel):
     """Why a trial did not come to its end, as one sentence."""
     if panic:
         return "Kernel %s panicked: %s." % (kernel, panic)
     said = dict(line.partition("=")[::2] for line in (record or "").split("== ", 1)[0].splitlines())
     if said.get("reason") == "login":
-        return ("Kernel %s ran for %s s, but nobody logged in and confirmed it: the network, sshd or the controller did not come up. The "
-                "host rebooted by itself." % (kernel, said.get("uptime")))
+        return ("Kernel %s ran for %s s, but nobody logged in. %s. The host rebooted by itself." % (
+            kernel, said.get("uptime"), unfinished(record, "Look at the network, sshd and the controller")))
     if said.get("reason") == "services":
-        return ("Kernel %s ran for %s s and the controller logged in, but never confirmed it: a service did not come up, or the controller "
-                "went away. The host rebooted by itself." % (kernel, said.get("uptime")))
+        return ("Kernel %s ran for %s s and the controller logged in, but never confirmed it. %s. The host rebooted by itself." % (
+            kernel, said.get("uptime"), unfinished(record, "Either a service did not come up, or the controller went away")))
     if started:
         return ("Kernel %s reached the init system and then ended without a word: a reset, a power cut, a reboot by hand, or a panic "
                 "that neither pstore nor kdump kept." % kernel)

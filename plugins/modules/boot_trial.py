@@ -29,7 +29,8 @@ options:
       - V(seen) tells the unit that the controller could log in. Only on the kernel on trial.
       - V(confirmed) stops the unit, puts back the sysctls that the arguments had set, and removes all traces. Only on the kernel
         on trial.
-      - V(removed) removes all traces, an armed one-shot boot included.
+      - V(removed) removes all traces, an armed one-shot boot included. While the kernel on trial runs it stops the unit as
+        V(confirmed) does, so that the host stays on that kernel until its next boot.
     type: str
     choices: [read, checked, armed, seen, confirmed, removed]
     default: read
@@ -86,6 +87,12 @@ findings:
       sample: environment_block
     blocks:
       description: Whether a trial is impossible with it.
+      type: bool
+      sample: true
+    survivable:
+      description:
+        - Whether the kernel itself would start and be reachable all the same, so that only the way back is missing. Not so
+          where it would not start, or nobody could log in.
       type: bool
       sample: true
     text:
@@ -277,6 +284,9 @@ class Host(_boot.BootDoor):
         self.note = self.load()
         self.cmdline = _host.probe_text(self.paths["cmdline"])[0] or ""
         self.on_trial = bool(_cmdline.occurrences(self.cmdline, _trial.PARAMETER)) and self.note.get("kernel") == self.release
+        # by the argument alone, as the unit counts under the trial's entry whatever became of the note
+        self.counting = bool(_cmdline.occurrences(self.cmdline, _trial.PARAMETER)) and any(
+            self.before[self.paths[name]] is not None for name in ("unit", "guard"))
         self.armed = self.now.rule["once"] and self.now.variables.get("next_entry") in (
             _trial.ENTRY_ID, _trial.title(self.note.get("kernel", "")))
         getattr(self, "plan_" + self.state)()
@@ -291,7 +301,7 @@ class Host(_boot.BootDoor):
     # what speaks against it
 
     def find_against(self, code, blocks, text):
-        self.findings.append(dict(code=code, blocks=blocks, text=text))
+        self.findings.append(dict(code=code, blocks=blocks, survivable=code in _trial.SURVIVABLE or not blocks, text=text))
 
     def check_grub(self):
         config = _host.decode(self.before[self.config])
@@ -320,9 +330,12 @@ class Host(_boot.BootDoor):
             self.find_against("environment_block", True, "GRUB cannot write its environment block %s at boot, as %s: it would boot the trial "
                               "again and again. Put /boot on a plain partition" % (self.env, why))
         if self.elsewhere:
-            self.find_against("grubenv_link", False, self.elsewhere)
-        if _trial.hidden_menu(_host.decode(self.before[self.defaults] or b"")):
-            self.find_against("hidden_menu", False, "GRUB_TIMEOUT is 0: nobody at the console can choose another entry in the menu")
+            # to confirm the kernel is to make it the default, which would be refused then
+            self.find_against("grubenv_link", True, self.elsewhere)
+        why = _trial.hidden_menu(_host.decode(self.before[self.defaults] or b""), config)
+        if why:
+            self.find_against("hidden_menu", False, "%s, so nobody at the console may have the time to choose another entry in the menu. Write "
+                              "GRUB_TIMEOUT=5 on a line of its own in %s, then: grub2-mkconfig -o %s" % (why, self.defaults, self.config))
 
     def check_secure_boot(self):
         try:
@@ -332,7 +345,8 @@ class Host(_boot.BootDoor):
         if not enabled:
             return
         tool = self.installed("mokutil")
-        keys = self.run([tool, "--list-enrolled"]) if tool else ""
+        # where it fails or is not there, no key of ELRepo was seen, and that is what counts
+        keys = _host.run([tool, "--list-enrolled"], 20)["out"] if tool else ""
         if "elrepo" not in keys.lower():
             self.find_against("secure_boot", True, "Secure Boot is on, and no key of ELRepo is enrolled (mokutil --list-enrolled), so the "
                               "firmware refuses the kernel. Enrol SECURE-BOOT-KEY-elrepo.org.der: mokutil --import, and confirm at the console")
@@ -373,12 +387,15 @@ class Host(_boot.BootDoor):
 
     def check_rescue(self):
         scripts = glob.glob(os.path.join(self.paths["dracut"], "*base", "*.sh")) + glob.glob(os.path.join(self.paths["dracut"], "*systemd", "*.sh"))
-        if not _trial.emergency_reboot([_host.probe_text(path)[0] or "" for path in scripts]):
-            self.find_against("initramfs_hang", False, "The dracut of this host does not know rd.emergency=reboot: where the initramfs does not "
-                              "find the root file system, it may wait for ever instead of rebooting. A reset then leads back")
+        if not _trial.emergency_reboot(dict((os.path.basename(path), _host.probe_text(path)[0] or "") for path in scripts)):
+            self.find_against("initramfs_hang", False, "The dracut of this host does not know rd.emergency=reboot: where the initramfs cannot "
+                              "mount the root file system, it waits for ever, and no argument changes that. A reset then leads back. A newer "
+                              "dracut of EL7 knows it: yum update dracut, then: dracut -f %s %s" % (
+                                  os.path.join(self.paths["boot"], "initramfs-%s.img" % self.kernel), self.kernel))
         if not glob.glob(os.path.join(self.paths["dev"], "watchdog*")):
-            self.find_against("watchdog", False, "There is no hardware watchdog: a kernel that hangs before systemd starts waits for a reset by "
-                              "hand, which leads back")
+            self.find_against("watchdog", False, "There is no watchdog device, so nothing resets this host should the kernel hang later on. "
+                              "(One would not help before systemd has started, as nothing has opened it by then: there only a reset by hand, by "
+                              "the hypervisor or by a watchdog that the BMC runs leads back)")
 
     def check(self):
         self.wanted = self.find(self.now)
@@ -409,6 +426,10 @@ class Host(_boot.BootDoor):
         words.update(kernel=self.kernel, old=self.release, login=options["login_timeout"], services=options["services_timeout"],
                      patience=_trial.PATIENCE, parameter=_trial.PARAMETER)
         sysctls = dict((name, (_host.probe_text(os.path.join(self.paths["sysctl"], name))[0] or "").strip()) for name in _trial.SYSCTLS)
+        if not sysctls["hardlockup_panic"]:
+            # the kernel that runs has no such file, the one on trial will
+            build = _host.probe_text(os.path.join(self.paths["boot"], "config-" + self.kernel))[0] or ""
+            sysctls["hardlockup_panic"] = _trial.hardlockup_default(build)
         note = dict(kernel=self.kernel, old_kernel=self.release, sysctls=sysctls)
         self.want(self.custom, _trial.custom(_host.decode(self.before[self.custom] or b""), block, fallback))
         self.want(self.paths["guard"], _trial.GUARD % words)
@@ -432,8 +453,8 @@ class Host(_boot.BootDoor):
 
     def plan_confirmed(self):
         self.need_trial()
-        self.want(self.paths["confirmed"], "confirmed\n")
         self.plan_removed()
+        self.want(self.paths["confirmed"], "confirmed\n")
         self.changes.append("kernel %s is confirmed, the traces of its trial are removed" % self.kernel)
 
     def plan_removed(self):
@@ -444,6 +465,11 @@ class Host(_boot.BootDoor):
             self.want(path, None)
         if self.armed:
             self.plan_environment({"next_entry": None})
+        if self.counting and self.state == "removed":
+            self.want(self.paths["confirmed"], "confirmed\n")
+            self.changes.append("the unit that would reboot the host is stopped: kernel %s runs until the next boot" % self.release)
+            if not self.note.get("sysctls"):
+                self.changes.append("what kernel.panic and its like were is not known any more: look at sysctl -a and at /etc/sysctl.d")
 
     def want(self, path, text):
         raw = None if text is None else text.encode("utf-8")
@@ -456,7 +482,7 @@ class Host(_boot.BootDoor):
         # the unit and its entry before the one-shot that leads to them; when going, the one-shot first
         if self.env in self.after and self.state != "armed":
             self.edit_environment(self.variables)
-        if self.state == "confirmed":
+        if self.state == "confirmed" or (self.state == "removed" and self.counting):
             self.stand_down()
         for path in self.files:
             if path in self.after and path not in (self.env, self.paths["confirmed"]):
@@ -474,7 +500,8 @@ class Host(_boot.BootDoor):
         tool = self.installed("systemctl")
         if not tool:
             raise _door.Stop("systemctl is not there, so the unit %s cannot be stopped." % _trial.UNIT)
-        self.replace("tell the unit that the kernel is confirmed", self.paths["confirmed"], self.after[self.paths["confirmed"]])
+        if self.paths["confirmed"] in self.after:
+            self.replace("tell the unit that it is over", self.paths["confirmed"], self.after[self.paths["confirmed"]])
         self.write("stop the unit", lambda: self.run([tool, "stop", _trial.UNIT]), argv=[tool, "stop", _trial.UNIT])
         for name, value in sorted(self.note.get("sysctls", {}).items()):
             path = os.path.join(self.paths["sysctl"], name)

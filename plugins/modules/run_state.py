@@ -25,7 +25,8 @@ options:
       - V(resume) takes the lock and sets the status to C(running).
       - V(stage) writes O(values) into the stage O(stage).
       - V(end) writes O(values) into the document and gives the lock back.
-      - V(restore) puts the files back that V(begin) copied, byte for byte, and removes those that were not there.
+      - V(restore) puts the files back that V(begin) copied, byte for byte, and removes those that were not there. The journal of
+        C(/boot) is written out after that, as GRUB reads without it; it warns where that is not possible.
     type: str
     choices: [read, begin, resume, stage, end, restore]
     default: read
@@ -130,6 +131,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.el7ops.kmem.plugins.module_utils import _host, _run
 
+BOOT = "/boot"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 FACT = "/etc/ansible/facts.d/el7ops_kmem.fact"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -308,6 +310,21 @@ class State(object):
                 self.write(path, old, 0o644)
                 continue
             self.put_back(path, old)
+        self.settle()
+
+    def settle(self):
+        """Let GRUB see what was put back, even after a power cut; also what a run put back that was cut off before it came to this."""
+        places = {}
+        for path in [one["path"] for one in self.run["files"]]:
+            directory = os.path.dirname(path)
+            if path.startswith(BOOT + "/") and os.path.isdir(directory):
+                places.setdefault(os.stat(directory).st_dev, directory)
+        for directory in sorted(places.values()):
+            why = "" if self.module.check_mode else _host.settle(directory)
+            if why:
+                self.module.warn("The boot files are put back, but the journal of the file system of %s could not be written out (%s). Should the "
+                                 "power fail before the next orderly reboot, GRUB may see the files of before. So reboot soon, by systemctl "
+                                 "reboot." % (directory, why))
 
     def put_back(self, path, old):
         """As write(), but owner, mode and SELinux context of the file that is there stay."""

@@ -13,6 +13,8 @@ description:
   - Checks a candidate by its sha256, its ELF header (static, of this machine), its strings and by running it, keeps it in
     I(directory), and puts it to use, either in the place of each runc that switches kmem accounting on, or as Docker's
     default runtime in C(daemon.json).
+  - Only ELF programs that are a runc by their name are replaced. It refuses another program that is named in O(targets), such as
+    C(nvidia-container-runtime), and with O(method=docker) a default runtime in C(daemon.json) that is not C(runc).
   - Files are replaced in one step and read again; the old ones are kept. What does not run in its place is taken back.
     No service is restarted or reloaded; a running container is not touched, since its runc ended when it had started it.
 version_added: 0.1.0
@@ -38,7 +40,10 @@ options:
     description: Its SHA-256. Needed with O(state=present).
     type: str
   targets:
-    description: The files to replace with O(method=file). Without it all that are found and switch accounting on.
+    description:
+      - With O(method=file), the files to replace, whether or not their strings tell that they switch accounting on; one whose strings
+        tell that it does not stays. Without it, all in the usual places whose strings tell that they do. In both cases those that
+        were replaced before, too.
     type: list
     elements: path
   in_use:
@@ -178,6 +183,7 @@ class Exchange(object):
 
     def present(self):
         content = self.checked_candidate()
+        self.refuse()
         if digest(self.kept) != self.options["sha256"].lower():
             before = _host.read_bytes(self.kept, None) if os.path.exists(self.kept) else None
             self.write("keep the new runc in %s" % self.kept, self.kept, content, 0o755, new=True)
@@ -216,15 +222,40 @@ class Exchange(object):
             raise Stop("%s --version does not answer (rc %s, %s). Is it whole, and not on a file system that is mounted noexec?" % (
                 path, ran["rc"], ran["error"] or ran["out"][:200] or "no output"))
 
+    def refuse(self):
+        """Everything that speaks against this method on this host. Raises Stop; nothing was written then."""
+        if self.options["method"] == "file":
+            why = [_exchange.no_runc(os.path.realpath(path)) for path in self.options["targets"] or []]
+            if any(why):
+                raise Stop("%s. Nothing was changed." % ". ".join(text for text in why if text))
+            return
+        text = self.daemon_text()[0]
+        pid = (_host.probe_text("/var/run/docker.pid", 16)[0] or "").strip()
+        arguments = (_host.probe_text("/proc/%s/cmdline" % pid)[0] or "").split("\0") if pid.isdigit() else []
+        clash = _exchange.flags_against(arguments)
+        if clash:
+            raise Stop("dockerd is started with %s, and with the same in %s it would refuse to start. Nothing was changed. Use method=file, or "
+                       "move these flags out of the service file." % (" and ".join(clash), DAEMON))  # fmt: skip
+        other = _exchange.other_default(text)
+        if other not in ("", RUNTIME):
+            raise Stop("Docker's default runtime is %s (%s), and containers that need it would start without it. Nothing was changed. Use "
+                       "method=file, which exchanges the runc that is behind it; or, where no container needs %s by default, take "
+                       "\"default-runtime\" out of that file, type systemctl reload docker, and run this again." % (other, DAEMON, other))
+
     def found_targets(self):
-        """Paths to exchange: those asked for, else those that switch accounting on or were exchanged before."""
-        if self.options["targets"]:
-            return [os.path.realpath(path) for path in self.options["targets"]]
+        """Paths to exchange: those exchanged before, and those asked for, else those that switch accounting on."""
         paths = [entry["path"] for entry in self.record.get("targets", [])]
-        for dummy, real in _capture.runtimes(ROOT, _capture.BINARY_PLACES):
-            if real not in paths and _runc.binary({"strings": _capture.strings_in(real)})[0] != "off":
-                paths.append(real)
-        return paths
+        asked = [os.path.realpath(path) for path in self.options["targets"] or []]
+        for dummy, real in [] if asked else _capture.runtimes(ROOT, _capture.BINARY_PLACES):
+            kmem = _runc.binary({"strings": _capture.strings_in(real)})[0]
+            if kmem == "on" and _exchange.no_runc(real):
+                self.notes.append(_exchange.no_runc(real))
+            elif kmem == "on":
+                asked.append(real)
+            elif kmem == "unknown" and real not in paths:
+                self.notes.append("whether %s switches kmem accounting on cannot be told by its strings: it stays. To exchange it all the same, "
+                                  "name it in targets" % real)
+        return paths + [path for path in asked if path not in paths]
 
     def files_present(self, content):
         recorded = dict((entry["path"], entry) for entry in self.record.get("targets", []))
@@ -238,8 +269,11 @@ class Exchange(object):
             self.targets.append(entry)
             if before == self.options["sha256"].lower():
                 continue
-            if kmem == "off" and path in recorded:
-                self.notes.append("%s is another runc by now, which leaves kernel memory alone, too: it stays" % path)
+            if kmem == "off":
+                self.notes.append("%s is another runc%s, which leaves kernel memory alone, too: it stays" % (path, " by now" if path in recorded else ""))
+                continue
+            if _exchange.elf(_host.read_bytes(path, 65536)) is None:
+                self.notes.append("%s is no ELF program (a wrapper script?), so it stays: look which runc it calls" % path)
                 continue
             original = os.path.join(self.options["backup_dir"], "%s-%s" % (os.path.basename(path), before[:16]))
             old = _host.read_bytes(path, None)
@@ -258,7 +292,7 @@ class Exchange(object):
                 except Stop as failure:
                     self.write("put the old %s back" % path, path, old, os.stat(path).st_mode & 0o7777)
                     raise Stop("%s The old file is back in its place; nothing else was changed." % failure)
-        if not self.targets and not self.record.get("targets"):
+        if not self.targets and not self.record.get("targets") and not self.options["targets"]:
             self.notes.append("no runc that switches kmem accounting on was found in %s" % ", ".join(_capture.BINARY_PLACES))
 
     def daemon_text(self):
@@ -274,12 +308,6 @@ class Exchange(object):
 
     def docker_present(self):
         text, there = self.daemon_text()
-        pid = (_host.probe_text("/var/run/docker.pid", 16)[0] or "").strip()
-        arguments = (_host.probe_text("/proc/%s/cmdline" % pid)[0] or "").split("\0") if pid.isdigit() else []
-        clash = _exchange.flags_against(arguments)
-        if clash:
-            raise Stop("dockerd is started with %s, and with the same in %s it would refuse to start. Nothing was changed. Use method=file, or "
-                       "move these flags out of the service file." % (" and ".join(clash), DAEMON))  # fmt: skip
         after = _exchange.merged(text, RUNTIME, self.kept)
         self.targets.append({"path": DAEMON, "package": owner(DAEMON), "before": "on", "after": "off"})
         if after == text:

@@ -80,8 +80,9 @@ BACK_ALONE = "GRUB has emptied `next_entry`, so the next boot is the old kernel;
 
 FAULTS = (
     Fault("the kernel panics at once", ROLLED_BACK, BACK_ALONE, argument("init=/nowhere"), says="never reached the init system"),
-    Fault("the kernel cannot mount its root file system", ROLLED_BACK, BACK_ALONE, argument("root=/dev/nowhere"),
-          says="never reached the init system"),
+    Fault("the kernel cannot mount its root file system", ROLLED_BACK,
+          BACK_ALONE + "; the lab's kernel mounts it itself, and that it cannot is a panic. Where dracut's initramfs does, see below",
+          argument("root=/dev/nowhere"), says="never reached the init system"),
     Fault("GRUB cannot load the kernel", ROLLED_BACK, "GRUB takes the `fallback` entry, which is the old kernel",
           f"truncate -s 300000 /boot/vmlinuz-{ML}", says="never reached the init system"),
     Fault("the initramfs is cut off", REFUSED, "it is unpacked before anything is written; nothing is booted",

@@ -39,6 +39,24 @@ def test_unfit(head, strings, words):
     assert words in why and bool(why) == bool(words)
 
 
+@pytest.mark.parametrize("path, words", [
+    ("/usr/bin/runc", ""), ("/opt/kube/bin/runc", ""), ("/usr/libexec/docker/docker-runc-current", ""), ("/opt/runc.amd64", ""), ("/opt/bin/runc-1.0", ""),
+    ("/usr/bin/nvidia-container-runtime", "yum update nvidia-container-runtime"), ("/usr/bin/kata-runtime", "no runc by its name"),
+    ("/usr/bin/sysbox-runc", "no runc by its name"), ("/usr/bin/runcible", "no runc by its name"), ("/opt/runc/crun", "no runc by its name"),
+])  # fmt: skip
+def test_only_what_is_a_runc_by_its_name_is_exchanged(path, words):
+    why = _exchange.no_runc(path)
+    assert words in why and bool(why) == bool(words)
+
+
+@pytest.mark.parametrize("text, name", [
+    ("", ""), ("{}", ""), ('{"default-runtime": "runc"}', ""), ('{"default-runtime": "nvidia"}', "nvidia"),
+    ('{"default-runtime": "runc-nokmem"}', "runc-nokmem"),
+])  # fmt: skip
+def test_another_default_runtime(text, name):
+    assert _exchange.other_default(text) == name
+
+
 def test_our_runtime_is_merged_and_taken_out_again():
     text = '{"log-driver": "json-file", "runtimes": {"kata": {"path": "/usr/bin/kata"}}, "default-runtime": "kata", "live-restore": true}'
     after = _exchange.merged(text, "runc-nokmem", "/x/runc")

@@ -113,3 +113,13 @@ def test_what_is_missing_is_named(device, inside, words):
 def test_what_cannot_be_told_is_not_called_missing(device, builtin):
     missing, unsure = lacking([device], set(), builtin)
     assert missing == [] and len(unsure) == 1 and device["name"] in unsure[0]
+
+
+def test_a_module_that_only_fits_a_bridge_is_not_called_missing():
+    bridges = [("pci:v*d*sv*sd*bc06sc04i*", "shpchp"), ("pci:v*d*sv*sd*bc01sc08i02*", "nvme")]
+    for builtin in (None, []):
+        missing, unsure = _initramfs.lacking([BRIDGE, NVME], bridges, builtin, set(["nvme"]))
+        assert missing == [] and len(unsure) == 1 and "driver pcieport here" in unsure[0]
+    # the disk's own driver is a module here, so it has to be in the initramfs
+    missing, unsure = _initramfs.lacking([BRIDGE, NVME], bridges, None, set())
+    assert len(missing) == 1 and "does not hold nvme" in missing[0] and len(unsure) == 1

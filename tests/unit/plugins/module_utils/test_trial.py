@@ -90,9 +90,27 @@ def test_a_password_stops_only_entries_that_are_restricted():
     assert stops('set superusers="admin"\n' + config.replace("--unrestricted ", ""), None)
 
 
-def test_a_hidden_menu():
-    assert _trial.hidden_menu("GRUB_TIMEOUT=0\n") and _trial.hidden_menu('GRUB_TIMEOUT="0"\n')
-    assert not _trial.hidden_menu("GRUB_TIMEOUT=5\n") and not _trial.hidden_menu("")
+LIVE = "if [ x$feature_timeout_style = xy ] ; then\n  set timeout_style=menu\n  set timeout=%s\nelse\n  set timeout=5\nfi\n"
+
+
+@pytest.mark.parametrize("defaults, config, words", [
+    ("GRUB_TIMEOUT=0\n", LIVE % 5, "GRUB_TIMEOUT is 0"), ('GRUB_TIMEOUT="0"\n', "", "GRUB_TIMEOUT is 0"),
+    ("GRUB_TIMEOUT=5\n", LIVE % 0, "grub.cfg sets timeout=0"), ("GRUB_TIMEOUT=5\n", LIVE % 5, ""), ("", "", ""), ("", LIVE % -1, ""),
+    ("if true; then GRUB_TIMEOUT=5; fi\n", LIVE % 5, "cannot be told (line 1"), ("if true; then GRUB_TIMEOUT=5; fi\n", LIVE % 0, "sets timeout=0"),
+    ('GRUB_TIMEOUT="5\n', LIVE % 5, "cannot be told"),
+])  # fmt: skip
+def test_a_hidden_menu(defaults, config, words):
+    why = _trial.hidden_menu(defaults, config)
+    assert (words in why) if words else why == ""
+
+
+@pytest.mark.parametrize("scripts, wanted", [
+    ({"dracut-lib.sh": "getarg rd.emergency", "dracut-emergency.sh": "getarg rd.emergency"}, True), ({"dracut-emergency.sh": "rd.emergency"}, True),
+    ({"dracut-lib.sh": "getarg rd.emergency", "dracut-emergency.sh": "exit 1"}, False), ({"dracut-lib.sh": "x", "other.sh": "rd.emergency"}, False),
+    ({}, False),
+])  # fmt: skip
+def test_only_a_dracut_whose_two_ways_know_it_reboots(scripts, wanted):
+    assert _trial.emergency_reboot(scripts) is wanted
 
 
 PSTORE = """Oops#1 Part1
@@ -106,6 +124,47 @@ PSTORE = """Oops#1 Part1
 def test_the_panic_is_found_in_what_pstore_kept():
     assert _trial.panic_text(["nothing here\n", PSTORE]).endswith("Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)")
     assert _trial.panic_text(["nothing here\n"]) == ""
+
+
+JOBS = """reason=%s
+uptime=601
+== systemctl --failed
+sshd.service loaded failed failed OpenSSH server daemon
+== systemctl list-jobs
+ 87 NetworkManager-wait-online.service start running
+ 90 network-online.target              start waiting
+  1 multi-user.target                  start waiting
+== ip address
+1: lo    inet 127.0.0.1/8 scope host lo
+== journal, last lines
+ 11 bottles.service start running
+"""
+
+
+@pytest.mark.parametrize("record, there, absent", [
+    (JOBS % "login", "NetworkManager-wait-online.service did not get ready, and 2 more jobs waited. The host rebooted", "sshd"),
+    (JOBS % "services", "NetworkManager-wait-online.service did not get ready", "a service did not come up"),
+    ((JOBS % "login").replace("start running", "start waiting"), "jobs still waited (NetworkManager-wait-online.service, network-online", "sshd"),
+    ("reason=login\nuptime=601\n== systemctl list-jobs\nNo jobs running.\n", "Look at the network, sshd and the controller", "did not come up"),
+    ("reason=login\nuptime=601\n", "Look at the network, sshd and the controller", "did not come up"),
+])  # fmt: skip
+def test_the_reason_names_what_still_waited_and_accuses_nobody(record, there, absent):
+    reason = _trial.reason(record, True, "", "6.9.7")
+    assert there in reason and absent not in reason and "bottles" not in reason
+
+
+@pytest.mark.parametrize("config, value", [
+    ("CONFIG_BOOTPARAM_HARDLOCKUP_PANIC=y\nCONFIG_BOOTPARAM_HARDLOCKUP_PANIC_VALUE=1\n", "1"), ("CONFIG_BOOTPARAM_HARDLOCKUP_PANIC=y\n", "1"),
+    ("# CONFIG_BOOTPARAM_HARDLOCKUP_PANIC is not set\nCONFIG_BOOTPARAM_HARDLOCKUP_PANIC_VALUE=0\n", "0"), ("", "0"),
+])  # fmt: skip
+def test_what_a_kernel_does_on_a_hard_lockup_unless_it_is_told(config, value):
+    assert _trial.hardlockup_default(config) == value
+
+
+def test_every_argument_that_sets_a_sysctl_has_it_put_back_and_a_database_has_its_time():
+    # kernel-parameters.txt: panic=, oops=panic, softlockup_panic=, nmi_watchdog=panic
+    assert set(_trial.SYSCTLS) == set(["panic", "panic_on_oops", "softlockup_panic", "hardlockup_panic"])
+    assert _trial.PATIENCE > 300
 
 
 @pytest.mark.parametrize("record, started, panic, words", [
@@ -127,3 +186,6 @@ def test_the_guard_is_sh_and_does_nothing_on_another_kernel(tmpdir):
     assert subprocess.call(["sh", "-n", str(script)]) == 0
     assert subprocess.call(["sh", str(script)]) == 0
     assert "ExecStart=/bin/sh /nowhere/guard" in _trial.SERVICE % WORDS
+    # what still waits is put down before the reboot cancels it
+    text = _trial.GUARD % WORDS
+    assert 0 < text.index("systemctl list-jobs --no-legend") < text.index("} > /nowhere/record") < text.index("systemctl --no-block reboot")

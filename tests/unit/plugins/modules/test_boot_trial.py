@@ -157,6 +157,37 @@ def test_seen_and_confirmed_only_on_the_kernel_on_trial(host):
         assert stream.read() == "stop el7ops-kmem-trial.service\n"
 
 
+def test_a_kernel_that_panics_on_hard_lockups_by_the_trial_alone_does_not_for_good(host):
+    host.put("boot/config-" + NEW, "# CONFIG_BOOTPARAM_HARDLOCKUP_PANIC is not set\n")
+    assert not os.path.exists(host.path("proc/sys/kernel/hardlockup_panic"))  # the old kernel has no such file
+    host.run(state="armed", kernel=NEW)
+    host.boot_trial()
+    host.put("proc/sys/kernel/hardlockup_panic", "1\n")
+    assert not host.run(state="confirmed", kernel=NEW)["failed"]
+    with open(host.path("proc/sys/kernel/hardlockup_panic")) as stream:
+        assert stream.read() == "0\n"
+
+
+@pytest.mark.parametrize("note", [True, False])
+def test_removed_while_the_trial_runs_stops_the_unit_so_that_it_does_not_reboot_later(host, note):
+    was = host.files()
+    host.run(state="armed", kernel=NEW)
+    host.boot_trial()
+    if not note:
+        host.put("etc/el7ops-kmem/trial.json", "{")
+    planned = host.run(check=True, state="removed")
+    assert planned["changed"] and not os.path.exists(host.path("systemctl.log"))
+    gone = host.run(state="removed")
+    assert not gone["failed"], gone
+    assert "is stopped" in gone["changes"][0] and NEW in gone["changes"][0] and len(gone["changes"]) == 2 - note
+    with open(host.path("systemctl.log")) as stream:
+        assert stream.read() == "stop el7ops-kmem-trial.service\n"
+    assert [os.path.relpath(path, host.root) for path in set(host.files()) - set(was)] == ["run/el7ops-kmem-trial.confirmed"]
+    with open(host.path("proc/sys/kernel/panic")) as stream:
+        assert stream.read() == ("0\n" if note else "15\n")
+    assert not host.run(state="removed")["changed"]
+
+
 def test_a_unit_that_cannot_be_stopped_keeps_the_trial_as_it_was(host):
     host.run(state="armed", kernel=NEW)
     host.boot_trial()
@@ -234,6 +265,15 @@ def secure_boot(host):
     host.put("etc/grubenv", _grub.environment_text([("saved_entry", title(OLD))]))
 
 
+def stale_link(host):
+    """UEFI, and /boot/grub2/grubenv is a file of its own, as after a restore from a backup that follows links."""
+    host.put("sys/firmware/efi/fw_platform_size", "64\n")
+    host.put("etc/grub2-efi.cfg", fixture("centos-7.8-bios.cfg"))
+    host.put("etc/grubenv", _grub.environment_text([("saved_entry", title(OLD))]))
+
+
+# the kernel itself would start with these; the others would leave a host that does not come up, or that nobody can reach
+SURVIVABLE = set(["custom_cfg", "one_shot", "default", "environment_block", "grubenv_link"])
 FLAWS = [
     (no_custom, ["custom_cfg"]), (no_once, ["one_shot"]), (by_number, ["default"]), (password, ["password"]), (volume, ["environment_block"]),
     (btrfs, ["environment_block"]), (lambda host: host.set_env(saved_entry=title(NEW)), ["default"]),
@@ -241,6 +281,7 @@ FLAWS = [
     (lambda host: host.put_image(NEW, gzip(cpio("init"))), ["root_driver", "root_driver"]),
     (lambda host: host.put("lib/modules/%s/modules.alias" % NEW, LOADABLE), ["network_driver"]),
     (lambda host: os.unlink(host.path("lib/modules/%s/modules.alias" % NEW)), ["modules"]), (secure_boot, ["secure_boot"]),
+    (stale_link, ["grubenv_link"]),
 ]  # fmt: skip
 
 
@@ -250,6 +291,7 @@ def test_what_would_not_lead_back_is_refused_with_a_way_out(host, flaw, wanted):
     was = host.files()
     result = host.run(state="checked", kernel=NEW)
     assert not result["failed"] and [code for code in codes(result) if code in wanted] == wanted, result
+    assert all(one["survivable"] is (one["code"] in SURVIVABLE) for one in result["findings"] if one["blocks"])
     armed = host.run(state="armed", kernel=NEW)
     assert armed["failed"] and "a trial boot of kernel %s is not possible" % NEW in armed["msg"] and "Nothing was written." in armed["msg"]
     assert host.files() == was
@@ -264,6 +306,36 @@ def test_what_only_limits_it_is_said(host):
     result = host.run(state="checked", kernel=NEW)
     assert codes(result) == []
     assert sorted(codes(result, False)) == ["hidden_menu", "initramfs_hang", "initramfs_unread", "root_driver_unsure", "watchdog"]
+    assert all(one["survivable"] for one in result["findings"])
+    texts = dict((one["code"], one["text"]) for one in result["findings"])
+    assert "GRUB_TIMEOUT=5" in texts["hidden_menu"] and "grub2-mkconfig -o " + host.path("boot/grub2/grub.cfg") in texts["hidden_menu"]
+    assert "would not help before systemd" in texts["watchdog"] and "waits for ever" in texts["initramfs_hang"]
+
+
+def test_a_stale_grubenv_says_how_to_make_it_a_link(host):
+    stale_link(host)
+    (found,) = [one for one in host.run(state="checked", kernel=NEW)["findings"] if one["code"] == "grubenv_link"]
+    assert "ln -sf %s %s" % (host.path("etc/grubenv"), host.path("boot/grub2/grubenv")) in found["text"]
+
+
+def test_a_mokutil_that_fails_is_no_key(host):
+    secure_boot(host)
+    host.put_tool("bin/mokutil", "#!/bin/sh\necho EFI variables are not supported >&2; exit 255\n")
+    assert "secure_boot" in codes(host.run(state="checked", kernel=NEW))
+
+
+def test_defaults_that_cannot_be_read_are_said_and_no_traceback(host):
+    host.put("etc/default/grub", "if true; then GRUB_TIMEOUT=5; fi\n")
+    result = host.run(state="checked", kernel=NEW)
+    assert not result["failed"] and codes(result) == [] and codes(result, False) == ["hidden_menu"]
+    assert "cannot be told (line 1" in result["findings"][0]["text"]
+
+    def odd(*dummy):
+        raise _grub.GrubError("line 7: a quote opens that is never closed")
+
+    host.monkeypatch.setattr(_trial, "entry", odd)
+    armed = host.run(state="armed", kernel=NEW)
+    assert armed["failed"] and "line 7" in armed["msg"] and "Nothing was written" in armed["msg"]
 
 
 def test_the_running_kernel_is_not_tried(host):

@@ -11,8 +11,7 @@ import stat
 import pytest
 
 from ansible_collections.el7ops.kmem.plugins.modules import run_state
-
-from .harness import run_module
+from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.harness import run_module
 
 OWNER = {"controller": "here", "user": "me", "pid": 7, "began": "100@x"}
 RUN = {"run_id": "r1", "host": "web1", "strategy": "upgrade", "controller": "me@here", "before": {},
@@ -106,6 +105,26 @@ def test_restore_gives_every_file_back_to_the_byte_and_removes_new_ones(place):
     assert stat.S_IMODE(place.grub.stat().mode) == 0o640
     assert [one["after"] for one in result["diff"]] == ["as it was\n", ""]
     assert place.do("restore")["restored"] == []
+
+
+@pytest.mark.parametrize("why", ["", "Operation not permitted"])
+def test_restored_boot_files_are_written_out_of_the_journal_or_it_is_said(place, why):
+    settled, said = [], []
+    place.monkeypatch.setattr(run_state, "BOOT", str(place.root.join("boot")))
+    place.monkeypatch.setattr(run_state._host, "settle", lambda directory: settled.append((directory, config.read())) or why)
+    place.monkeypatch.setattr(run_state.AnsibleModule, "warn", lambda self, text: said.append(text))
+    config = place.root.ensure("boot", "grub2", "grub.cfg")
+    config.write("old\n")
+    place.do("begin", run=RUN, files=[str(config), str(place.root.join("boot", "grub2", "custom.cfg")), str(place.grub)])
+    config.write("new\n")
+    place.do("restore", check=True)
+    assert settled == [] and config.read() == "new\n"
+    assert place.do("restore")["restored"] == [str(config)]
+    # once for each file system, and after the files are in their place
+    assert settled == [(str(place.root.join("boot", "grub2")), "old\n")]
+    assert len(said) == bool(why) and all("systemctl reboot" in text and why in text for text in said)
+    # a run that was cut off in between finds nothing to put back, and still has to write it out
+    assert place.do("restore")["restored"] == [] and len(settled) == 2
 
 
 def test_restore_without_all_copies_touches_nothing(place):

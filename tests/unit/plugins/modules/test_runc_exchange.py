@@ -137,6 +137,56 @@ def test_another_runc_that_is_fine_stays(host):
     assert not done["changed"] and "it stays" in done["notes"][0]
 
 
+def test_one_beside_dockerd_is_exchanged_where_it_is_named_and_stays_known(host):
+    beside = os.path.join(host.root, "opt/kube/bin/runc")
+    put(beside, script(ON + " beside"))
+    assert read(beside) == script(ON + " beside") and host.run(targets=[beside])["targets"][0]["path"] == beside
+    assert read(beside) == host.new and read(host.runc) == host.old, "what is named and nothing else"
+    host.run()
+    assert read(host.runc) == host.new
+    # a run with other targets still tells about those of before, as the keeper watches what it tells
+    assert sorted(one["path"] for one in host.run(targets=[host.runc])["targets"]) == sorted([beside, host.runc])
+    host.run(state="absent")
+    assert read(beside) == script(ON + " beside") and read(host.runc) == host.old
+
+
+def test_what_does_not_tell_stays_unless_it_is_named(host):
+    silent = script("of unknown make")
+    put(host.runc, silent)
+    done = host.run()
+    assert not done["failed"] and read(host.runc) == silent and "cannot be told" in done["notes"][0]
+    assert not host.run(targets=[host.runc])["failed"] and read(host.runc) == host.new
+
+
+def test_a_wrapper_script_stays_even_where_it_is_named(host):
+    put(host.runc, script(ON + " exec runc.real"))
+    host.run(check=True)
+    host.monkeypatch.setattr(_exchange, "elf", lambda head: None if b"runc.real" in head else {"machine": os.uname()[4], "static": True})
+    for options in ({}, {"targets": [host.runc]}):
+        done = host.run(**options)
+        assert not done["failed"] and b"runc.real" in read(host.runc) and "no ELF program" in done["notes"][0]
+
+
+def test_a_runtime_of_its_own_is_refused_before_anything_is_written(host):
+    special = os.path.join(host.root, "usr/bin/nvidia-container-runtime")
+    put(special, script(ON))
+    linked = os.path.join(host.root, "opt/runc")
+    os.makedirs(os.path.dirname(linked))
+    os.symlink(special, linked)
+    for path in (special, linked):
+        done = host.run(targets=[host.runc, path])
+        assert done["failed"] and "yum update nvidia-container-runtime" in done["msg"] and "Done until then: nothing" in done["msg"]
+    assert read(special) == script(ON) and read(host.runc) == host.old and not os.path.exists(host.kept)
+
+
+def test_docker_with_a_default_runtime_of_its_own_is_refused(host):
+    text = b'{"default-runtime": "nvidia", "runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}}'
+    put(host.daemon, text, 0o644)
+    done = host.run(method="docker")
+    assert done["failed"] and "default runtime is nvidia" in done["msg"] and "method=file" in done["msg"]
+    assert "Done until then: nothing" in done["msg"] and read(host.daemon) == text and not os.path.exists(host.kept)
+
+
 def test_docker_comes_and_goes_byte_for_byte(host):
     text = b'{"live-restore": true}'
     put(host.daemon, text, 0o644)
@@ -188,7 +238,8 @@ def test_the_keeper_exchanges_again_only_what_switches_accounting_on(host):
     keep = os.path.join(host.root, "keep")
     text = read(KEEP).decode("ascii").replace("/usr/local/libexec/el7ops-kmem/runc", host.kept)
     put(keep, text.replace("/var/lib/el7ops-kmem/runc/record.json", os.path.join(host.root, "backup/record.json")).encode("ascii"))
-    for content, after in ((host.new, host.new), (script(OFF + " newer"), script(OFF + " newer")), (script(ON + " update"), host.new)):
+    for content, after in ((host.new, host.new), (script(OFF + " newer"), script(OFF + " newer")), (script(ON + " update"), host.new),
+                           (script("exec runc.real"), script("exec runc.real"))):
         put(host.runc, content, 0o751)
         assert subprocess.call(["sh", keep]) == 0
         assert read(host.runc) == after and os.stat(host.runc).st_mode & 0o777 == 0o751
