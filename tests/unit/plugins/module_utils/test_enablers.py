@@ -63,6 +63,8 @@ def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
     (dict(files={"/etc/cgconfig.conf": "  memory.kmem.limit_in_bytes = 1G;\n"}), {"/etc/cgconfig.conf": "on"}),
     (dict(files={"/etc/cgconfig.conf": "# memory.kmem.limit_in_bytes = 1G;\n"}), {}),
     (dict(binaries={"/usr/local/bin/k3s": {"version": "k3s version v1.18.8+k3s1 (6b595318)", "strings": []}}), {"/usr/local/bin/k3s": "on"}),
+    (dict(binaries={"/usr/local/bin/k3s": {"version": "k3s version v1.0.1 (e94a3c60)", "strings": []}}), {"/usr/local/bin/k3s": "on"}),
+    (dict(binaries={"/usr/local/bin/k3s": {"version": "k3s version v0.10.2 (8833bfd9)", "strings": [CODE]}}), {"/usr/local/bin/k3s": "on"}),
     (dict(binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.17.9", "strings": [CODE]}}), {"/usr/bin/kubelet": "on"}),
     # rebuilt with -tags=nokmem under the same version, as klts does
     (dict(packages={"kubelet": "1.17.9-0"}, binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.17.9", "strings": [DISABLED]}}),
