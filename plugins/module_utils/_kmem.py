@@ -410,12 +410,28 @@ ACCOUNTING = {
 }
 
 
+def proves(item, enablers):
+    """Whether accounting that is off in a group proves that the kernel keeps it off: its maker would have switched it on.
+
+    That is a container with a memory limit of a runc, or a pod with one of a kubelet, where all of that kind are on. Under
+    systemd's driver (.scope, kubepods.slice) no runc does, and what systemd itself makes never had it.
+    """
+    if item["state"] != "inactive" or item["limit"] is None or item["limit"] >= _schema.UNLIMITED:
+        return False
+    path = item["cgroup"].split("/")
+    container = _enablers.maker(path[-1], False) == "containerd"
+    if path[1:2] == ["kubepods"] and len(path) in (3 + container, 4 + container) or container and path[1:2] == ["docker"] and len(path) == 3:
+        kinds = ("runc", "engine") if container else ("kubelet", "k3s")
+        return set(one["kmem"] for one in enablers if one["kind"] in kinds) == set(["on"]) and (container or path[-1].startswith("pod"))
+    return False
+
+
 def judge_quiet_host(facts, doc, say):
     """The verdict where nothing leaks and no accounting was seen: can it come?"""
     kernel, accounting, missing = facts["kernel"], facts["accounting"], facts["missing"]
     on = [item["name"] for item in facts["enablers"] if item["kmem"] == "on"]
     doubtful = [item["name"] for item in facts["enablers"] if item["kmem"] == "unknown"]
-    proved_off = accounting["state"] == "inactive" and any(item["limit"] is not None for item in accounting["sampled"])
+    proved_off = accounting["state"] == "inactive" and any(proves(item, facts["enablers"]) for item in accounting["sampled"])
     slab_clean = facts["slab"]["owners"] == 0 and not facts["slab"]["capped"]
     if facts["cmdline"]["nokmem"]:
         if kernel["nokmem_support"] == "honoured":
@@ -424,7 +440,7 @@ def judge_quiet_host(facts, doc, say):
                 return "protected"
             missing.append("a look at /sys/kernel/slab or at a container's memory.kmem.slabinfo, to prove that nokmem works")
             return "unknown"
-        if kernel["nokmem_support"] == "unknown" and proved_off and on and slab_clean:
+        if kernel["nokmem_support"] == "unknown" and proved_off and slab_clean:
             say("cgroup.memory=nokmem is given, and containers with a memory limit prove that it works (/proc/cmdline).")
             return "protected"
         say(

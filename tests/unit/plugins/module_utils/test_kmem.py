@@ -291,6 +291,34 @@ def test_recommendation(changes, strategy, words):
     assert any(words in reason for reason in advice["reasons"]), advice
 
 
+LIMITED, POD = {"errno": 5, "head": "", "limit": 1 << 30}, "/kubepods/burstable/pod12345678-1234"
+ON_RUNC = {"/usr/bin/runc": {"version": "", "strings": ["because either tasks have already joined this cgroup or it has children"]}}
+
+
+@pytest.mark.parametrize("release", ["3.10.0-957.21.3.el7.x86_64", "3.10.0-693.61.1.el7.x86_64"])
+@pytest.mark.parametrize("changes, verdict", [
+    (dict(slabinfo={"/docker/" + ID: LIMITED}), "protected"),
+    # made by systemd, which never switches it on
+    (dict(slabinfo={"/system.slice/mysqld.service": LIMITED}), "exposed"),
+    (dict(slabinfo={"/system.slice/mysqld.service": LIMITED, "/docker/" + ID: {"errno": 5, "head": ""}}), "exposed"),
+    (dict(slabinfo={"/system.slice/docker-%s.scope" % ID: LIMITED}, docker={"cgroup_driver": "systemd"}), "exposed"),
+    (dict(slabinfo={"/docker/" + ID: {"errno": 5, "head": ""}, "/system.slice": {"errno": 5, "head": "", "limit": 9223372036854771712}}), "exposed"),
+    (dict(slabinfo={"/docker/%s/docker/%s" % (ID, ID): LIMITED}), "exposed"),  # by whatever is inside of the container
+    # made by a runc that leaves it alone
+    (dict(slabinfo={"/docker/" + ID: LIMITED}, binaries=SAFE_RUNC, packages=KUBELET), "exposed"),
+    (dict(slabinfo={"/docker/" + ID: LIMITED}, binaries=dict(ON_RUNC, **{"/usr/local/bin/runc": SAFE_RUNC["/usr/bin/runc"]})), "exposed"),
+    (dict(slabinfo={POD + "/" + ID: LIMITED}, binaries=SAFE_RUNC, packages=KUBELET), "exposed"),
+    (dict(slabinfo={POD: LIMITED}, binaries=SAFE_RUNC, packages=KUBELET), "protected"),
+    (dict(slabinfo={"/kubepods/pod12345678-1234": LIMITED}, packages=KUBELET), "protected"),
+    (dict(slabinfo={POD: LIMITED}), "exposed"),  # no kubelet was found that is on
+    (dict(slabinfo={POD + "/" + ID: LIMITED}, packages=KUBELET), "protected"),
+    (dict(slabinfo={POD + "/system.slice": LIMITED, "/kubepods": LIMITED}, packages=KUBELET), "exposed"),
+])  # fmt: skip
+def test_what_proves_nokmem_on_a_build_that_is_not_known_to_honour_it(release, changes, verdict):
+    facts = _kmem.decide(host(cmdline="cgroup.memory=nokmem", release=release, **changes))
+    assert facts["verdict"] == verdict, facts["evidence"]
+
+
 def test_deciding_leaves_the_capture_alone():
     doc = host()
     before = copy.deepcopy(doc)
