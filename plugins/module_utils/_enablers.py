@@ -16,13 +16,14 @@ from ansible_collections.el7ops.kmem.plugins.module_utils import _runc
 
 TEXT = _runc.TEXT
 # Packages whose container runtime is another package or a binary that is looked at.
-CARRIERS = ("docker-ce", "docker", "docker-engine", "docker-latest", "runc", "containerd", "podman")
+CARRIERS = ("docker-ce", "docker-ee", "docker", "docker-engine", "docker-latest", "runc", "containerd", "podman")
 KINDS = {"kubelet": "kubelet", "atomic-openshift-node": "kubelet", "origin-node": "kubelet", "hyperkube": "kubelet", "slurmd": "slurm",
          "slurm-slurmd": "slurm", "slurm": "slurm", "k3s": "k3s", "k3s-server": "k3s", "k3s-agent": "k3s", "rke2": "k3s",
          "rke2-server": "k3s", "rke2-agent": "k3s"}  # fmt: skip
 # programs that run: the packages and binaries that explain them
 EXPLAINED_BY = {
-    "dockerd": ("docker-ce", "docker", "docker-engine", "docker-latest", "runc"), "containerd": ("containerd.io", "containerd", "docker-engine", "runc"),
+    "dockerd": ("docker-ce", "docker-ee", "docker", "docker-engine", "docker-latest", "runc"),
+    "containerd": ("containerd.io", "containerd", "docker-engine", "runc"),
     "kubelet": ("kubelet",), "crio": ("cri-o",), "k3s": ("k3s",), "rke2": ("rke2", "rke2-server", "rke2-agent"),
     "slurmd": ("slurm-slurmd", "slurm"), "podman": ("podman", "runc"), "lxc-start": ("lxc",),
 }  # fmt: skip
@@ -95,13 +96,15 @@ def enablers(doc):
     for name in sorted(packages):
         found.append(of_package(name, packages[name], looked_at, files, own))
     found += of_docker_alone(docker, packages, looked_at)
+    programs = mapping(doc, "processes") or {}
+    private = any(name in programs for name in ("dockerd-current", "dockerd-latest", "docker-containe"))
     known = set(item["name"] for item in found) | set(item["kind"] for item in found)
     for stem in sorted(running):
-        explained = [name for name in EXPLAINED_BY.get(stem, ()) if name in known]
+        explained = [name for name in EXPLAINED_BY.get(stem, ()) if name in known and (name != "runc" or runcs(looked_at, private))]
         # a package that is there explains the program; a runc explains only those that use the host's
         if stem == "containerd" and "a memory cgroup" in running[stem] and set(running) - set([stem]):
             continue  # a bare container id, made by another program that is listed
-        if not explained and not (stem in ("dockerd", "containerd", "podman", "crio") and set(looked_at) - set(["containerd.io"])):
+        if not explained:
             item = finding(stem, None, "unknown", "%s, and no package or binary of it was seen" % running[stem])
             if stem == "slurmd":
                 item["kmem"], why = _runc.slurm(slurm_config(files), None)
@@ -186,21 +189,27 @@ def of_package(name, version, looked_at, files, own):
     return finding(name, version, kmem, why, kind=kind)
 
 
+def runcs(looked_at, private):
+    """What the runc binaries say that a program can use: Docker up to 18.06 and Red Hat's have one of their own, k3s' is its own."""
+    return [kmem for path, kmem in looked_at.items()
+            if path != "containerd.io" and not path.startswith("/var/lib/rancher/") and ("/docker-runc" in path) == private]  # fmt: skip
+
+
 def of_carrier(name, version, looked_at):
     """(kmem, why) of a package that uses the host's runc, or brings one along."""
-    seen = [kmem for path, kmem in looked_at.items() if path != "containerd.io"]
+    table = None
+    if name in ("docker-ce", "docker-ee", "docker-engine"):
+        table = _runc.docker(version)
+    elif name in ("docker", "docker-latest"):
+        table = _runc.centos_docker(version)
+    seen = runcs(looked_at, table is not None)
     if "on" in seen:
         return "on", "its runc is what counts"
     if seen and "unknown" not in seen:
         return "off", "its runc is what counts"
-    table = None
-    if name in ("docker-ce", "docker-engine"):
-        table = _runc.docker(version)
-        if table is None and "containerd.io" in looked_at:
-            return looked_at["containerd.io"], "its runc is that of containerd.io"
-    elif name in ("docker", "docker-latest"):
-        table = _runc.centos_docker(version)
-    elif name == "runc":
+    if name in ("docker-ce", "docker-ee", "docker-engine") and table is None and "containerd.io" in looked_at:
+        return looked_at["containerd.io"], "its runc is that of containerd.io"
+    if name == "runc":
         table = _runc.runc_version(version)
     if table in ("on", "off"):
         return table, "table of releases; its runc was not looked at"
@@ -210,13 +219,15 @@ def of_carrier(name, version, looked_at):
 def of_docker_alone(docker, packages, looked_at):
     """Docker of which only the answer of `docker info` is known."""
     version = docker.get("server_version")
-    if not isinstance(version, TEXT) or set(looked_at) - set(["containerd.io"]) or any(name.startswith(("docker", "containerd")) for name in packages):
+    if not isinstance(version, TEXT) or any(name.startswith(("docker", "containerd")) for name in packages):
+        return []
+    kmem = _runc.docker(version)
+    if runcs(looked_at, kmem is not None):
         return []
     commit = docker.get("runc_commit")
     for known in sorted(_runc.COMMITS):
         if isinstance(commit, TEXT) and commit.startswith(known):
             return [finding("docker", version, _runc.COMMITS[known], "its runc is commit %s" % known)]
-    kmem = _runc.docker(version)
     return [finding("docker", version, kmem or "unknown", "table of Docker releases" if kmem else "its containerd.io is what counts")]
 
 

@@ -70,6 +70,20 @@ def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
     (dict(packages={"kubelet": "1.17.9-0"}, binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.17.9", "strings": [DISABLED]}}),
      {"kubelet": "off", "/usr/bin/kubelet": "off"}),
     (dict(binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.24.1", "strings": []}}), {"/usr/bin/kubelet": "off"}),
+    # Docker up to 18.06 and Red Hat's have a runc of their own, and another one says nothing about it
+    (dict(packages={"docker": "1.13.1-209.git7d71120.el7.centos"}, binaries={"/usr/bin/runc": OFF}, processes={"dockerd-current": "x"}),
+     {"docker": "on", "/usr/bin/runc": "off"}),
+    (dict(packages={"docker": "1.13.1-209.git7d71120.el7.centos"}, binaries={"/usr/libexec/docker/docker-runc-current": OFF}),
+     {"docker": "off", "/usr/libexec/docker/docker-runc-current": "off"}),
+    (dict(packages={"docker-ce": "18.06.3.ce-3.el7"}, binaries={"/usr/bin/runc": OFF}), {"docker-ce": "on", "/usr/bin/runc": "off"}),
+    (dict(packages={"docker-ce": "18.06.3.ce-3.el7"}, binaries={"/usr/bin/docker-runc": OFF}), {"docker-ce": "off", "/usr/bin/docker-runc": "off"}),
+    (dict(packages={"docker-ce": "19.03.13-3.el7"}, binaries={"/usr/bin/docker-runc": OFF}), {"docker-ce": "unknown", "/usr/bin/docker-runc": "off"}),
+    (dict(docker={"server_version": "17.12.0-ce"}, binaries={"/usr/bin/runc": OFF}), {"docker": "on", "/usr/bin/runc": "off"}),
+    (dict(processes={"dockerd-current": "x"}, binaries={"/usr/bin/runc": OFF}), {"dockerd": "unknown", "/usr/bin/runc": "off"}),
+    (dict(packages={"docker-ce": "19.03.13-3.el7"}, binaries={"/var/lib/rancher/k3s/data/current/bin/runc": OFF}),
+     {"docker-ce": "unknown", "/var/lib/rancher/k3s/data/current/bin/runc": "off"}),
+    (dict(packages={"docker-ee": "17.06.2.ee.25-3.el7"}), {"docker-ee": "on"}),
+    (dict(packages={"docker-ee": "18.09.9-3.el7", "containerd.io": "1.2.10-3.2.el7"}), {"docker-ee": "on", "containerd.io": "on"}),
     ({}, {}), (dict(packages=[], binaries="x", docker=3, processes=None, services=[1]), {}),
 ])  # fmt: skip
 def test_findings(doc, names):
