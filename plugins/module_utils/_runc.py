@@ -40,7 +40,7 @@ COMMITS = {
 # Running programs that can create memory cgroups with kmem accounting; the kernel cuts a comm at 15 characters.
 PROCESSES = (
     "dockerd", "dockerd-current", "dockerd-latest", "containerd", "docker-containe", "kubelet", "hyperkube", "crio", "k3s-server",
-    "k3s-agent", "k3s", "rke2", "slurmd", "podman", "lxc-start", "mesos-agent", "mesos-slave", "nomad",
+    "k3s-agent", "k3s", "rke2", "openshift", "slurmd", "podman", "lxc-start", "mesos-agent", "mesos-slave", "nomad",
 )  # fmt: skip
 
 
