@@ -102,7 +102,7 @@ def cgroup_facts(doc):
     for line in (text_of(doc, "/proc/cgroups") or "").split("\n"):
         fields = line.split()
         if len(fields) == 4 and fields[0] == "memory" and all(field.isdigit() for field in fields[1:]):
-            facts.update(hierarchy=int(fields[1]), num_cgroups=int(fields[2]), enabled=fields[3] == "1")
+            facts.update(hierarchy=int(fields[1]), num_cgroups=int(fields[2]), enabled={"0": False, "1": True}.get(fields[3]))
     groups = part(doc, "memory_cgroups", dict) or {}
     facts["live"] = part(groups, "live", int)
     facts["capped"] = bool(groups.get("capped"))
@@ -304,13 +304,15 @@ def judge(facts, doc):
     seen = judge_what_was_seen(facts, doc, evidence)
     if seen:
         return seen, evidence
-    # only now: a damaged /proc/mounts must not outweigh groups that were seen
-    if cgroup["version"] == 2:
-        say("The memory controller is cgroup version 2, which this bug does not touch (/proc/mounts).")
-        return "not_applicable", evidence[:1] + evidence[-1:]
-    if facts["cmdline"]["memory_disabled"] or cgroup["enabled"] is False:
-        say("The memory controller is switched off on this host (/proc/cmdline, /proc/cgroups).")
-        return "not_applicable", evidence[:1] + evidence[-1:]
+    # only now, and only where no group was read: one damaged file must not outweigh what was seen
+    if not cgroup["live"] and not accounting["sampled"] and not accounting["usage"] and cgroup["version"] != 1:
+        disabled = facts["cmdline"]["memory_disabled"]
+        if cgroup["version"] == 2:
+            say("The memory controller is cgroup version 2, which this bug does not touch (/proc/mounts).")
+            return "not_applicable", evidence[:1] + evidence[-1:]
+        if cgroup["enabled"] is False or disabled and cgroup["enabled"] is None:
+            say("The memory controller is switched off on this host (/proc/cmdline, /proc/cgroups).")
+            return "not_applicable", evidence[:1] + evidence[-1:]
     return judge_quiet_host(facts, doc, say), evidence
 
 

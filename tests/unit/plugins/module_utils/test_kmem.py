@@ -70,6 +70,7 @@ def limited(number, limit=67108864):
 
 
 SAFE_RUNC = {"/usr/bin/runc": {"version": "runc version 1.1.4", "strings": ["Kernel memory settings are ignored"]}}
+NO_GROUPS = dict(slabinfo=None, memory_cgroups=None)
 NO_RUNTIME = dict(packages={}, binaries={}, docker={}, processes={})
 
 
@@ -150,7 +151,7 @@ def test_a_dying_host_looks_healthy_in_proc_cgroups():
     (dict(release="3.10.107-1-tlinux2.x86_64", slab={"entries": 1, "per_cgroup": ["dentry(4:%s)" % ID]}), "leaking"),
     (dict(release="3.10.0-1160.el7.x86_64.debug"), "exposed"),
     (dict(release="3.10.0-514.6.2.el7.toa.2.x86_64"), "exposed"),
-    (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "/proc/cgroups": "memory\t0\t19\t1\n"}), "not_applicable"),
+    (dict(NO_GROUPS, files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "/proc/cgroups": "memory\t0\t19\t1\n"}), "not_applicable"),
     (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"}), "exposed"),  # /proc/cgroups has a hierarchy of version 1
     # systemd's hybrid: the line of the memory controller is lost, the cgroup2 beside it says nothing
     (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\ncgroup /sys/fs/cgroup/pids cgroup rw,pids 0 0\n",
@@ -158,8 +159,19 @@ def test_a_dying_host_looks_healthy_in_proc_cgroups():
     # seen groups outweigh a damaged file that says that there can be none
     (dict(files={"/proc/cgroups": "memory\t0\t1\t0\n"}, slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "leaking"),
     (dict(cmdline="cgroup_disable=memory", slabinfo=limited(0)), "active"),
-    (dict(cmdline="cgroup_disable=memory"), "not_applicable"),
-    (dict(files={"/proc/cgroups": "memory\t0\t1\t0\n"}), "not_applicable"),
+    (dict(NO_GROUPS, cmdline="cgroup_disable=memory", files={"/proc/cgroups": "memory\t0\t1\t0\n", "/proc/mounts": ""}), "not_applicable"),
+    (dict(NO_GROUPS, cmdline="cgroup_disable=memory", files={"/proc/cgroups": "", "/proc/mounts": ""}), "not_applicable"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t0\t1\t0\n", "/proc/mounts": ""}), "not_applicable"),
+    # one of them alone is damaged
+    (dict(NO_GROUPS, cmdline="cgroup_disable=memory"), "exposed"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t5\t19\t0\n"}), "exposed"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t5\t19\t9\n"}), "exposed"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t0\t19\t11\n"}), "exposed"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t0\t1\t0\n"}), "exposed"),  # but it is mounted
+    (dict(slabinfo=limited(5), files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "/proc/cgroups": ""}), "exposed"),
+    (dict(NO_GROUPS, memory_cgroups=host()["memory_cgroups"], files={"/proc/cgroups": "memory\t0\t1\t0\n", "/proc/mounts": ""}), "exposed"),
+    (dict(NO_GROUPS, kmem_usage={"/docker": 0}, cmdline="cgroup_disable=memory", files={"/proc/cgroups": "", "/proc/mounts": ""}), "exposed"),
+    (dict(cmdline="cgroup_disable=memory", slabinfo=limited(5)), "exposed"),
     (dict(uname=None), "unknown"),
     (dict(schema=None), "unknown"),
     (dict(schema=2), "unknown"),
