@@ -143,6 +143,8 @@ def slab_facts(doc):
     facts["per_cgroup"] = part(slab, "per_cgroup_entries", int)
     if facts["per_cgroup"] is None:
         facts["per_cgroup"] = len(names)
+    if not owners and (names or facts["per_cgroup"] > 0 or (facts["entries"] or 0) > SLAB_NORMAL):
+        return facts  # names that say nothing, or numbers that say that there must be some: not clean, but not read
     facts["owners"] = len(owners)
     facts["highest_id"] = max(number for number, dummy in owners) if owners else None
     groups = part(doc, "memory_cgroups", dict) or {}
@@ -342,7 +344,7 @@ def judge_what_was_seen(facts, doc, evidence):
     if verdict:
         return verdict
     orphaned = sum(accounting["orphaned"].values())
-    if slab["leaked"] or (slab["leaked"] is None and orphaned > ORPHANED_NOISE):
+    if slab["leaked"] or ((slab["leaked"] is None or slab["capped"]) and orphaned > ORPHANED_NOISE):
         return "leaking"
     if slab["owners"] is None and facts["cgroup"]["version"] != 2:
         extra = hidden_names(facts)
@@ -358,6 +360,11 @@ def judge_what_was_seen(facts, doc, evidence):
     return None
 
 
+def used_groups(accounting, sampled=()):
+    """The groups, but for those in C(sampled), that kernel memory is charged to."""
+    return [path for path, number in sorted(accounting["usage"].items()) if number > 0 and path.strip("/") and path not in sampled]
+
+
 def hidden_names(facts):
     """(verdict, sentence) from numbers alone, where the names in /sys/kernel/slab were not read; None where they say nothing."""
     entries, live = facts["slab"]["entries"], facts["cgroup"]["live"]
@@ -370,8 +377,8 @@ def hidden_names(facts):
     # never seen on 514 and 1160, which count live groups only; a build that holds the groups themselves would show it
     if numbers is not None and live is not None and not facts["cgroup"]["capped"] and numbers > 2 * live + SLAB_NORMAL:
         return "leaking", "%d memory cgroups are counted where %d directories are (/proc/cgroups): removed ones are still held." % (numbers, live)
-    used = [path for path, number in sorted(facts["accounting"]["usage"].items()) if number > 0 and path.strip("/")]
-    if used and not facts["accounting"]["sampled"]:
+    used = used_groups(facts["accounting"], [item["cgroup"] for item in facts["accounting"]["sampled"]])
+    if used:
         return "active", "Kernel memory is charged to %s, so kmem accounting is on there (memory.kmem.usage_in_bytes)." % used[0]
     return None
 
@@ -394,7 +401,7 @@ def say_numbers(facts, say):
     else:
         say("The slab list was not read, so leaked groups could not be counted (/sys/kernel/slab).")
     orphaned = sum(accounting["orphaned"].values())
-    if orphaned > ORPHANED_NOISE and slab["owners"] != 0:
+    if orphaned > ORPHANED_NOISE and (slab["owners"] != 0 or slab["capped"]):
         parents = ", ".join(sorted(accounting["orphaned"]))
         say("%.1f MB of kernel memory belong to no live child of %s (memory.kmem.usage_in_bytes)." % (orphaned / 1e6, parents))
     say(ACCOUNTING[accounting["state"]])
@@ -438,7 +445,8 @@ def judge_quiet_host(facts, doc, say):
     if facts["cmdline"]["nokmem"]:
         if kernel["nokmem_support"] == "honoured":
             say("cgroup.memory=nokmem is on the command line of the running kernel, and this build honours it (/proc/cmdline).")
-            if slab_clean or accounting["state"] in ("inactive", "not_provable"):
+            unread = facts["slab"]["per_cgroup"] is None and not facts["slab"]["capped"]  # else the slab list contradicts itself
+            if slab_clean or unread and accounting["state"] in ("inactive", "not_provable") and not used_groups(accounting):
                 return "protected"
             missing.append("a look at /sys/kernel/slab or at a container's memory.kmem.slabinfo, to prove that nokmem works")
             return "unknown"

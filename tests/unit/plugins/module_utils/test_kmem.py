@@ -279,6 +279,30 @@ def test_less_common_hosts(changes, verdict):
     assert facts["verdict"] == verdict, (facts["evidence"], facts["missing"])
 
 
+FULL = {"/docker": 534 << 20, "/docker/" + ID: 0}
+
+
+@pytest.mark.parametrize("nokmem", ["", "cgroup.memory=nokmem"])
+@pytest.mark.parametrize("changes, verdict", [
+    # the parts of the slab list contradict each other
+    (dict(slab={"entries": 182210, "per_cgroup": []}), "leaking"), (dict(slab={"entries": 182210, "per_cgroup": []}, memory_cgroups=None, files={
+        "/proc/cgroups": ""}), "active"),
+    (dict(slab={"entries": 1310, "per_cgroup": [], "per_cgroup_entries": 1085}), "leaking"),
+    (dict(slab={"entries": 225, "per_cgroup": [], "per_cgroup_entries": 5}), "unknown"),
+    (dict(slab={"entries": 225, "per_cgroup": [], "per_cgroup_entries": 5}, slabinfo=limited(5)), "unknown"),
+    (dict(slab={"per_cgroup": ["dentry(17:abc", 5, None]}), "unknown"),
+    (dict(slab={"entries": 20000, "per_cgroup": [], "capped": True}), "leaking"),
+    (dict(slab={"entries": 900, "per_cgroup": [], "capped": True}), "unknown"),
+    (dict(slab={"entries": 900, "per_cgroup": [], "capped": True}, kmem_usage=FULL), "leaking"),
+    # kernel memory in a group that was not sampled, and in one that was
+    (dict(slab=None, kmem_usage={"/docker/" + ID: 225280}, slabinfo={"/system.slice": {"errno": 5, "head": "", "limit": 1 << 62}}), "active"),
+    (dict(slab=None, kmem_usage={"/docker/" + ID: 225280}, slabinfo={"/docker/" + ID: {"errno": 5, "head": "", "limit": 1 << 62}}), "unknown"),
+])  # fmt: skip
+def test_contradicting_slab_data_is_not_clean(nokmem, changes, verdict):
+    facts = _kmem.decide(host(cmdline=nokmem, **dict(NO_RUNTIME, **changes)))
+    assert facts["verdict"] == verdict, facts["evidence"]
+
+
 OLD = "3.10.0-862.el7.x86_64"
 KUBELET = {"kubelet": "1.17.9-0"}
 FOREIGN = {"/proc/modules": "nvidia 34091008 1 - Live 0xffffffffc1a4b000 (POE)\nxfs 1 1 - Live 0x0\n"}
