@@ -114,12 +114,15 @@ def enablers(doc):
     there.update(running)
     for stem in sorted(there):
         explained = [name for name in EXPLAINED_BY.get(stem, ()) if name in known and (name != "runc" or runcs(looked_at, private))]
-        explained = explained or isinstance(programs.get(stem), TEXT) and programs[stem] in known
+        path = programs.get(stem) if isinstance(programs.get(stem), TEXT) else ""
+        # a kubelet that is not the one of the package: that of a container, or one that an update replaced
+        other = stem == "kubelet" and path.startswith("/") and path != "/usr/bin/kubelet"
+        explained = path in known or explained and not other
         # a package that is there explains the program; a runc explains only those that use the host's
         if stem == "containerd" and "a memory cgroup" in there[stem] and set(running) - set([stem]):
             continue  # a bare container id, made by another program that is listed
         if not explained:
-            item = finding(stem, None, "unknown", "%s, and no package or binary of it was seen" % there[stem])
+            item = finding(path if other else stem, None, "unknown", "%s, and no package or binary of it was seen" % there[stem], kind=KINDS.get(stem))
             if stem == "slurmd":
                 item["kmem"], why = _runc.slurm(slurm_config(files), None)
                 item["evidence"] = "%s; %s" % (there[stem], why)

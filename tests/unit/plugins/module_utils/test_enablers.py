@@ -46,7 +46,14 @@ def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
     (dict(services={"rke2-server": "active"}, binaries={"/usr/local/bin/rke2": {"version": "rke2 version v1.24.2+rke2r1 (x)"}}),
      {"/usr/local/bin/rke2": "off"}),
     (dict(processes={"hyperkube": "/usr/bin/hyperkube"}, binaries={"/usr/bin/hyperkube": {"version": "Kubernetes v1.24.1"}}), {"/usr/bin/hyperkube": "off"}),
-    # that of a container is another one
+    # that of a container is another one, and so is the one that ran before an update
+    (dict(processes={"kubelet": "/usr/local/bin/kubelet"}, packages={"kubelet": "1.22.0-0"}),
+     {"kubelet": "off", "/usr/local/bin/kubelet": "unknown"}),
+    (dict(processes={"kubelet": "/usr/bin/kubelet (deleted)"}, packages={"kubelet": "1.22.0-0"}),
+     {"kubelet": "off", "/usr/bin/kubelet (deleted)": "unknown"}),
+    (dict(processes={"kubelet": "/usr/bin/kubelet"}, packages={"kubelet": "1.22.0-0"}), {"kubelet": "off"}),
+    (dict(processes={"kubelet": "/opt/kube/bin/kubelet"}, binaries={"/opt/kube/bin/kubelet": {"version": "Kubernetes v1.24.1"}}),
+     {"/opt/kube/bin/kubelet": "off"}),
     (dict(processes={"hyperkube": "/hyperkube"}, packages={"kubelet": "1.24.1-0"}), {"kubelet": "off", "hyperkube": "unknown"}),
     (dict(packages={"atomic-openshift-node": "3.11.153-1.git.0.aaf3f71.el7"}, processes={"hyperkube": "/usr/bin/hyperkube"}), {"atomic-openshift-node": "on"}),
     (dict(packages={"atomic-openshift-node": "3.11.153-1.git.0.aaf3f71.el7"}, binaries={"/usr/bin/hyperkube": {"version": "", "strings": [DISABLED]}}),
