@@ -304,6 +304,11 @@ def test_contradicting_slab_data_is_not_clean(nokmem, changes, verdict):
 
 
 OLD = "3.10.0-862.el7.x86_64"
+CROWDED = {"/proc/cgroups": "memory\t4\t65001\t1\n"}
+HALF_LEAKED = dict(slab={"entries": 400, "per_cgroup": ["dentry(1:%s)" % ID, "dentry(2:%s)" % ("a0" * 32)]},
+                   memory_cgroups={"live": 4, "names": ["docker", ID, "system.slice"]})  # fmt: skip
+BOTH = dict(host()["binaries"], **{"/usr/local/libexec/runc": SAFE_RUNC["/usr/bin/runc"]})
+DEFAULT = {"cgroup_driver": "cgroupfs", "default_runtime": "runc-nokmem", "runtimes": {"runc-nokmem": "/usr/local/libexec/runc"}}
 KUBELET = {"kubelet": "1.17.9-0"}
 FOREIGN = {"/proc/modules": "nvidia 34091008 1 - Live 0xffffffffc1a4b000 (POE)\nxfs 1 1 - Live 0x0\n"}
 
@@ -318,6 +323,17 @@ FOREIGN = {"/proc/modules": "nvidia 34091008 1 - Live 0xffffffffc1a4b000 (POE)\n
     (dict(binaries=SAFE_RUNC, slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "reboot", "any more"),
     (dict(release=OLD, binaries=SAFE_RUNC, logs=[MKDIR % (ID, "no space left on device")]), "reboot", "any more"),
     (dict(files={"/proc/cgroups": "memory\t4\t64734\t1\n"}, logs=[MKDIR % (ID, "cannot allocate memory")]), "mitigate", "live memory cgroups"),
+    (dict(cmdline="cgroup.memory=nokmem", files=CROWDED, logs=[MKDIR % (ID, "cannot allocate memory")]), "none", "live memory cgroups"),
+    (dict(cmdline="cgroup.memory=nokmem", files=CROWDED, probe={"errno": 12}), "none", "live memory cgroups"),
+    (dict(binaries=SAFE_RUNC, files=CROWDED, probe={"errno": 12}), "none", "live memory cgroups"),
+    # exchanged, but a container of before still runs
+    (dict(HALF_LEAKED, release=OLD, binaries=SAFE_RUNC, files=FOREIGN), "reboot", "any more"),
+    (dict(binaries=SAFE_RUNC, slabinfo=limited(0)), "reboot", "any more"),
+    # runc is still there, but Docker's default runtime is another one
+    (dict(HALF_LEAKED, release=OLD, binaries=BOTH, docker=DEFAULT), "reboot", "created anew"),
+    (dict(release=OLD, binaries=BOTH, docker=DEFAULT, files=FOREIGN), "runc", "/usr/bin/runc"),
+    # no binary was looked at
+    (dict(release=OLD, binaries=None, files=FOREIGN), "runc", "the runc of containerd.io"),
     (dict(release="3.8.13-118.el7uek.x86_64"), "none", "not a kernel of EL7"),
     (dict(slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "mitigate", "freed by a reboot"),
 ])  # fmt: skip
@@ -353,6 +369,12 @@ ON_RUNC = {"/usr/bin/runc": {"version": "", "strings": ["because either tasks ha
 def test_what_proves_nokmem_on_a_build_that_is_not_known_to_honour_it(release, changes, verdict):
     facts = _kmem.decide(host(cmdline="cgroup.memory=nokmem", release=release, **changes))
     assert facts["verdict"] == verdict, facts["evidence"]
+
+
+@pytest.mark.parametrize("changes", [dict(cmdline="cgroup.memory=nokmem"), dict(binaries=SAFE_RUNC), {}])
+def test_where_nothing_leaked_no_reboot_is_asked_for(changes):
+    advice = _kmem.decide(host(**dict(changes, files=CROWDED, probe={"errno": 12})))["recommendation"]
+    assert not [reason for reason in advice["reasons"] if "leaked" in reason or "does not help" in reason], advice
 
 
 def test_deciding_leaves_the_capture_alone():
