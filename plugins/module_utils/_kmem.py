@@ -399,7 +399,7 @@ def say_numbers(facts, say):
     elif slab["owners"] == 0:
         say("No memory cgroup, live or removed, has names in the slab list (/sys/kernel/slab).")
     else:
-        say("The slab list was not read, so leaked groups could not be counted (/sys/kernel/slab).")
+        say("No names of groups could be read from the slab list, so leaked groups could not be counted (/sys/kernel/slab).")
     orphaned = sum(accounting["orphaned"].values())
     if orphaned > ORPHANED_NOISE and (slab["owners"] != 0 or slab["capped"]):
         parents = ", ".join(sorted(accounting["orphaned"]))

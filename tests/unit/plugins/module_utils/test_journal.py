@@ -47,7 +47,8 @@ def test_these_only_read_like_it(line):
 
 @pytest.mark.parametrize("line", [
     "failed to create container: write /sys/fs/cgroup/memory/x/memory.limit_in_bytes: cannot allocate memory",
-    "failed to create: write '/sys/fs/cgroup/memory/x/tasks': cannot allocate memory", "creating cgroup /sys/fs/cgroup/memory/cgroup.procs: out of memory", "x" * 100000 + "cgroup",
+    "failed to create: write '/sys/fs/cgroup/memory/x/tasks': cannot allocate memory", "creating cgroup /sys/fs/cgroup/memory/cgroup.procs: out of memory",
+    "x" * 100000 + "cgroup",
     "mkdir /sys/fs/cgroup/memory/x: file exists", "mkdir: cannot create directory '/sys/fs/cgroup/memory/x': Read-only file system", "\0\1\2cgroup", "",
     "docker[1]: open /sys/fs/cgroup/memory/docker/x/memory.stat: no such file or directory", "mkdir " * 3000 + "cgroup/memory",
 ])  # fmt: skip
