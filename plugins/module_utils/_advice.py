@@ -14,6 +14,8 @@ MANY_UNITS = 60
 # (PO): proprietary, out of tree; E unsigned alone is what a self-made module of the same tree has
 OUT_OF_TREE = r"\(([A-Z]*[OP][A-Z]*)\)"
 CLUSTER = ("kubelet", "k3s")
+# packages whose runc strategy runc exchanges, where no binary was looked at
+OF_PACKAGES = ("containerd.io", "docker", "docker-ce", "docker-ee", "docker-engine", "docker-latest", "runc")
 
 
 def host_facts(doc):
@@ -53,12 +55,12 @@ def recommend(facts):
         reasons.append("Find out what leaves so many live memory cgroups behind: they fill the id space, not the leak. Removing some of them helps "
                        "at once, without a reboot.")  # fmt: skip
     strategy = choose(facts, on, unsure, own, reasons)
-    if verdict in ("leaking", "failing"):
+    if verdict in ("leaking", "failing") and leaked != 0:
         reasons.append("What has leaked is freed by a reboot only.")
-    if own:
+    if own and strategy != "none":
         reasons.append("%s switches kmem accounting on by itself, so another runc alone does not help." % " and ".join(own))
     cluster = any(item["kind"] in CLUSTER for item in facts["enablers"])
-    if strategy != "runc":
+    if strategy not in ("runc", "none"):
         reasons.append("One node at a time, drained: this is a node of a cluster." if cluster
                        else "No cluster was seen that takes over while this host reboots: choose a window.")  # fmt: skip
     avoid = ["Updating EL7's kernel alone: no 3.10 build is fixed, newer ones only leak more slowly.", "drop_caches: it frees memory, not one id."]
@@ -70,10 +72,16 @@ def recommend(facts):
 def choose(facts, on, unsure, own, reasons):
     """The strategy; says why."""
     kernel, ties = facts["kernel"], bound(facts)
-    exchangeable = [item["name"] for item in on if item["kind"] == "runc"]
-    live = facts["accounting"]["state"] == "active"
-    if facts["verdict"] in ("leaking", "failing") and not on and not unsure and not live and facts["enablers"]:
-        reasons.append("Nothing that is installed switches kmem accounting on any more, so a reboot ends it.")
+    exchangeable = [item["name"] for item in on if item["kind"] == "runc"] or ["the runc of %s" % item["name"] for item in on if item["name"] in OF_PACKAGES]
+    effective = kernel["nokmem_support"] == "honoured" and facts["cmdline"]["nokmem"] and facts["accounting"]["state"] != "active"
+    used = [item for item in on if not item["idle"]]
+    done = not used and not unsure and facts["enablers"]
+    if (facts["cgroup"]["num_cgroups"] or 0) >= NEARLY_FULL and facts["slab"]["leaked"] == 0 and (effective or done):
+        return "none"
+    # containers of before keep the accounting that they were started with, and those of another runtime that runtime
+    if facts["verdict"] in ("active", "leaking", "failing") and done:
+        reasons.append("Nothing that is installed switches kmem accounting on any more, so a reboot ends it%s."
+                       % (", once containers that were created with another runtime are created anew" if on else ""))  # fmt: skip
         return "reboot"
     if kernel["nokmem_support"] == "honoured" and not facts["cmdline"]["nokmem"]:
         reasons.append("This kernel honours cgroup.memory=nokmem: one argument and one reboot end the leak.")

@@ -26,7 +26,7 @@ SAMPLES = 20
 CHILDREN = 200
 BINARY_LIMIT = 64 * 1024 * 1024
 KUBELET_LIMIT = 192 * 1024 * 1024
-BINARY_PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/libexec/docker", "/opt/bin")
+BINARY_PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/libexec/docker", "/opt/bin", "/opt/kube/bin")
 SAMPLES_FILE = "/var/lib/el7ops-kmem/samples.json"
 CONTAINER = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?$")
 # programs that bring their own libcontainer along, and are asked for their version
@@ -140,8 +140,9 @@ def read_files(root, release):
         # what is not of the kernel's own tree: its letters are in parentheses
         ("/proc/modules", lambda text: lines_with(text, lambda line: "(" in line)),
         ("/etc/slurm/cgroup.conf", lambda text: lines_with(text, lambda line: "constrain" in line.lower())),
-        ("/etc/cgconfig.conf", lambda text: lines_with(text, lambda line: "kmem" in line)),
     )
+    rules = ["/etc/cgconfig.conf"] + ["/etc/cgconfig.d/" + os.path.basename(path) for path in sorted(glob.glob(at(root, "/etc/cgconfig.d/*.conf")))]
+    wanted += tuple((path, lambda text: lines_with(text, lambda line: "kmem" in line)) for path in rules)
     files, errors = {}, {}
     for path, keep in wanted:
         text, number = _host.probe_text(at(root, path), limit=1 << 20)

@@ -13,7 +13,7 @@ LINES = 5000
 
 # Packages asked of rpm. Those without a table below are reported as unknown, never as harmless.
 PACKAGES = (
-    "containerd.io", "docker-ce", "docker", "docker-engine", "docker-latest", "runc", "containerd", "kubelet", "podman", "crun",
+    "containerd.io", "docker-ce", "docker-ee", "docker", "docker-engine", "docker-latest", "runc", "containerd", "kubelet", "podman", "crun",
     "cri-o", "nvidia-container-runtime", "slurm-slurmd", "slurm", "k3s", "rke2", "rke2-server", "rke2-agent", "lxc",
     "atomic-openshift-node", "origin-node",
 )  # fmt: skip

@@ -16,18 +16,21 @@ from ansible_collections.el7ops.kmem.plugins.module_utils import _runc
 
 TEXT = _runc.TEXT
 # Packages whose container runtime is another package or a binary that is looked at.
-CARRIERS = ("docker-ce", "docker", "docker-engine", "docker-latest", "runc", "containerd", "podman")
+CARRIERS = ("docker-ce", "docker-ee", "docker", "docker-engine", "docker-latest", "runc", "containerd", "podman")
 KINDS = {"kubelet": "kubelet", "atomic-openshift-node": "kubelet", "origin-node": "kubelet", "hyperkube": "kubelet", "slurmd": "slurm",
          "slurm-slurmd": "slurm", "slurm": "slurm", "k3s": "k3s", "k3s-server": "k3s", "k3s-agent": "k3s", "rke2": "k3s",
-         "rke2-server": "k3s", "rke2-agent": "k3s"}  # fmt: skip
+         "rke2-server": "k3s", "rke2-agent": "k3s", "openshift": "kubelet"}  # fmt: skip
 # programs that run: the packages and binaries that explain them
 EXPLAINED_BY = {
-    "dockerd": ("docker-ce", "docker", "docker-engine", "docker-latest", "runc"), "containerd": ("containerd.io", "containerd", "docker-engine", "runc"),
-    "kubelet": ("kubelet",), "crio": ("cri-o",), "k3s": ("k3s",), "rke2": ("rke2", "rke2-server", "rke2-agent"),
+    "dockerd": ("docker-ce", "docker-ee", "docker", "docker-engine", "docker-latest", "runc"),
+    "containerd": ("containerd.io", "containerd", "docker-engine", "runc"),
+    "kubelet": ("kubelet",), "crio": ("cri-o",), "k3s": ("k3s",), "rke2": ("rke2", "rke2-server", "rke2-agent", "k3s"),
+    "hyperkube": ("atomic-openshift-node", "origin-node"), "openshift": ("atomic-openshift-node", "origin-node"),
     "slurmd": ("slurm-slurmd", "slurm"), "podman": ("podman", "runc"), "lxc-start": ("lxc",),
 }  # fmt: skip
 STEMS = {"dockerd-current": "dockerd", "dockerd-latest": "dockerd", "docker-containe": "containerd", "k3s-server": "k3s", "k3s-agent": "k3s",
-         "docker": "dockerd", "rke2-server": "rke2", "rke2-agent": "rke2"}  # fmt: skip
+         "docker": "dockerd", "docker-latest": "dockerd", "rke2-server": "rke2", "rke2-agent": "rke2", "cri-o": "crio",
+         "atomic-openshift-node": "openshift", "origin-node": "openshift"}  # fmt: skip
 # beginnings of names of groups of containers that such programs make, and names of the parents of such groups, which stay
 # behind when the program is gone. No patterns: compiling some takes Python 2.7 as long as reading a log.
 SIGNS = (("docker-", "dockerd"), ("kubepods-", "kubelet"), ("crio-", "crio"), ("libpod-", "podman"))
@@ -35,7 +38,7 @@ PARENTS = {"docker": "dockerd", "kubepods": "kubelet", "kubepods.slice": "kubele
 HEX = "0123456789abcdef"
 OF_ENGINES = re.compile(r"docker|kubepods|containerd|crio|libpod|machine\.slice|lxc|slurm|[0-9a-f]{64}")
 CONFIGS = ("/etc/slurm/cgroup.conf", "/etc/slurm-llnl/cgroup.conf")
-RULES = "/etc/cgconfig.conf"
+RULES = ("/etc/cgconfig.conf", "/etc/cgconfig.d/")
 
 
 def mapping(doc, key):
@@ -57,16 +60,25 @@ def maker(base, parents):
     return "containerd" if len(base) == 64 and not base.strip(HEX) else None
 
 
+def units(doc):
+    """[(stem, state)] of services of such programs that the host has, whatever they do."""
+    found = []
+    for name, state in sorted((mapping(doc, "services") or {}).items()):
+        stem = ("%s" % (name,)).replace(".service", "")
+        stem, state = STEMS.get(stem, stem), ("%s" % (state,)).lower()
+        if (stem in EXPLAINED_BY or stem in _runc.PROCESSES) and not state.startswith(("not-found", "unknown")):
+            found.append((stem, state))
+    return found
+
+
 def runs(doc):
     """{stem: evidence} of programs that run or ran: processes, active services, groups that only they make."""
     found = {}
     for name, path in sorted((mapping(doc, "processes") or {}).items()):
         if name in _runc.PROCESSES:
             found[STEMS.get(name, name)] = "it runs (%s)" % (path,)
-    for name, state in sorted((mapping(doc, "services") or {}).items()):
-        stem = ("%s" % (name,)).replace(".service", "")
-        stem = STEMS.get(stem, stem)
-        if state in ("active", "running", "activating", "reloading") and (stem in EXPLAINED_BY or stem in _runc.PROCESSES):
+    for stem, state in units(doc):
+        if state.startswith(("activ", "running", "reloading")):
             found.setdefault(stem, "its service is %s" % state)
     groups = mapping(doc, "memory_cgroups") or {}
     names = list(groups.get("names") if isinstance(groups.get("names"), list) else [])
@@ -95,28 +107,38 @@ def enablers(doc):
     for name in sorted(packages):
         found.append(of_package(name, packages[name], looked_at, files, own))
     found += of_docker_alone(docker, packages, looked_at)
+    programs = mapping(doc, "processes") or {}
+    private = any(name in programs for name in ("dockerd-current", "dockerd-latest", "docker-containe"))
     known = set(item["name"] for item in found) | set(item["kind"] for item in found)
-    for stem in sorted(running):
-        explained = [name for name in EXPLAINED_BY.get(stem, ()) if name in known]
+    there = dict((stem, "its service is %s" % state) for stem, state in units(doc))
+    there.update(running)
+    for stem in sorted(there):
+        explained = [name for name in EXPLAINED_BY.get(stem, ()) if name in known and (name != "runc" or runcs(looked_at, private))]
+        path = programs.get(stem) if isinstance(programs.get(stem), TEXT) else ""
+        # a kubelet that is not the one of the package: that of a container, or one that an update replaced
+        other = stem == "kubelet" and path.startswith("/") and path != "/usr/bin/kubelet"
+        explained = path in known or explained and not other
         # a package that is there explains the program; a runc explains only those that use the host's
-        if stem == "containerd" and "a memory cgroup" in running[stem] and set(running) - set([stem]):
+        if stem == "containerd" and "a memory cgroup" in there[stem] and set(running) - set([stem]):
             continue  # a bare container id, made by another program that is listed
-        if not explained and not (stem in ("dockerd", "containerd", "podman", "crio") and set(looked_at) - set(["containerd.io"])):
-            item = finding(stem, None, "unknown", "%s, and no package or binary of it was seen" % running[stem])
+        if not explained:
+            item = finding(path if other else stem, None, "unknown", "%s, and no package or binary of it was seen" % there[stem], kind=KINDS.get(stem))
             if stem == "slurmd":
                 item["kmem"], why = _runc.slurm(slurm_config(files), None)
-                item["evidence"] = "%s; %s" % (running[stem], why)
+                item["evidence"] = "%s; %s" % (there[stem], why)
             found.append(dict(item, installed=None))
     for path, read in sorted((mapping(doc, "slabinfo") or {}).items()):
         # accounting that is on outside of containers is nobody's runc
         if isinstance(read, dict) and read.get("errno") == 0 and not isinstance(read.get("errno"), bool) and not OF_ENGINES.search("%s" % (path,)):
             found.append(finding("cgroup %s" % (path,), None, "on", "kmem accounting is on in it, and no container engine made it", kind="group"))
-    rules = files.get(RULES)
-    if isinstance(rules, TEXT) and re.search(r"^[^#\n]*memory\.kmem\.limit_in_bytes", rules, re.M):
-        found.append(finding(RULES, None, "on", "it gives groups a kernel memory limit, which switches accounting on in them", kind="group"))
+    for path in sorted(files):
+        rules = files[path] if path.startswith(RULES) else None
+        if not isinstance(rules, TEXT) or not re.search(r"^[^#\n]*memory\.kmem\.limit_in_bytes", rules, re.M):
+            continue
+        found.append(finding(path, None, "on", "it gives groups a kernel memory limit, which switches accounting on in them", kind="group"))
     for item in found:
         names = [stem for stem, by in EXPLAINED_BY.items() if item["name"] in by or item["kind"] in by] + [item["name"]]
-        item["running"] = any(stem in running for stem in names)
+        item["running"] = any(stem in running for stem in names) or item["name"] in list(programs.values())
     mark_idle(found, docker, looked_at, running)
     order = {"on": 0, "unknown": 1, "off": 2}
     return sorted(found, key=lambda item: order[item["kmem"]])
@@ -145,8 +167,8 @@ def of_binary(path, read, docker, looked_at, own):
         kmem, why = (table, "table of its releases") if table != "unknown" or kmem != "on" else (kmem, why)
     if kind == "runc":
         looked_at[path] = kmem
-    elif path == "/usr/bin/kubelet":
-        own["kubelet"] = kmem
+    elif path in ("/usr/bin/kubelet", "/usr/bin/hyperkube"):
+        own[base] = kmem
     if kmem == "on" and docker.get("cgroup_driver") == "systemd" and kind == "runc":
         why += "; Docker's cgroup driver is systemd, where only containers with a kernel memory limit use it"
     return finding(path, version, kmem, why, kind=kind)
@@ -168,6 +190,13 @@ def of_package(name, version, looked_at, files, own):
         if own.get("kubelet") == "off" != kmem:
             why += "; it says %s, but the strings of /usr/bin/kubelet decide" % kmem
             kmem = "off"
+    elif kind == "kubelet":
+        # OpenShift 3.N is Kubernetes 1.N, with patches: the table's off is not taken over
+        release = (_runc.numbers(version) or ((),))[0]
+        kmem = _runc.kubelet("1.%d" % release[1]) if release[:1] == (3,) and len(release) > 1 else "unknown"
+        kmem, why = "on" if kmem == "on" else "unknown", "table of kubelet releases: OpenShift 3.N has that of Kubernetes 1.N"
+        if own.get("hyperkube") == "off":
+            kmem, why = "off", why + "; but the strings of /usr/bin/hyperkube decide"
     elif kind == "k3s":
         kmem, why = _runc.k3s(version), "table of k3s and rke2 releases"
     elif kind == "slurm":
@@ -186,21 +215,27 @@ def of_package(name, version, looked_at, files, own):
     return finding(name, version, kmem, why, kind=kind)
 
 
+def runcs(looked_at, private):
+    """What the runc binaries say that a program can use: Docker up to 18.06 and Red Hat's have one of their own, k3s' is its own."""
+    return [kmem for path, kmem in looked_at.items()
+            if path != "containerd.io" and not path.startswith("/var/lib/rancher/") and ("/docker-runc" in path) == private]  # fmt: skip
+
+
 def of_carrier(name, version, looked_at):
     """(kmem, why) of a package that uses the host's runc, or brings one along."""
-    seen = [kmem for path, kmem in looked_at.items() if path != "containerd.io"]
+    table = None
+    if name in ("docker-ce", "docker-ee", "docker-engine"):
+        table = _runc.docker(version)
+    elif name in ("docker", "docker-latest"):
+        table = _runc.centos_docker(version)
+    seen = runcs(looked_at, table is not None)
     if "on" in seen:
         return "on", "its runc is what counts"
     if seen and "unknown" not in seen:
         return "off", "its runc is what counts"
-    table = None
-    if name in ("docker-ce", "docker-engine"):
-        table = _runc.docker(version)
-        if table is None and "containerd.io" in looked_at:
-            return looked_at["containerd.io"], "its runc is that of containerd.io"
-    elif name in ("docker", "docker-latest"):
-        table = _runc.centos_docker(version)
-    elif name == "runc":
+    if name in ("docker-ce", "docker-ee", "docker-engine") and table is None and "containerd.io" in looked_at:
+        return looked_at["containerd.io"], "its runc is that of containerd.io"
+    if name == "runc":
         table = _runc.runc_version(version)
     if table in ("on", "off"):
         return table, "table of releases; its runc was not looked at"
@@ -210,13 +245,15 @@ def of_carrier(name, version, looked_at):
 def of_docker_alone(docker, packages, looked_at):
     """Docker of which only the answer of `docker info` is known."""
     version = docker.get("server_version")
-    if not isinstance(version, TEXT) or set(looked_at) - set(["containerd.io"]) or any(name.startswith(("docker", "containerd")) for name in packages):
+    if not isinstance(version, TEXT) or any(name.startswith(("docker", "containerd")) for name in packages):
+        return []
+    kmem = _runc.docker(version)
+    if runcs(looked_at, kmem is not None):
         return []
     commit = docker.get("runc_commit")
     for known in sorted(_runc.COMMITS):
         if isinstance(commit, TEXT) and commit.startswith(known):
             return [finding("docker", version, _runc.COMMITS[known], "its runc is commit %s" % known)]
-    kmem = _runc.docker(version)
     return [finding("docker", version, kmem or "unknown", "table of Docker releases" if kmem else "its containerd.io is what counts")]
 
 
@@ -241,6 +278,6 @@ def mark_idle(found, docker, looked_at, running):
     if set(running) - set(("dockerd", "containerd")) or any(item["kind"] not in ("runc", "engine") for item in found):
         return
     for item in found:
-        if item["name"] != default and item["kmem"] == "on" and item["name"] not in ("podman", "cri-o", RULES):
+        if item["name"] != default and item["kmem"] == "on" and item["name"] not in ("podman", "cri-o"):
             item["idle"] = True
             item["evidence"] += "; Docker's default runtime is %s, so only containers that name or were created with another use it" % default

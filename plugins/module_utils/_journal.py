@@ -46,7 +46,7 @@ WORDS = ("cgroup/", "cgroups/", "SLUB: Unable", "cache: ", "cache_from_obj", "km
 
 # a directory of the memory controller, wherever it is mounted; a control file in it is another matter
 NAME = u"(?:[^\\s:'\"\u2018\u2019]|:(?=\\S))*"
-GROUP = u"(?:/%s)?/cgroups?/(?:[a-z_,]*,)?memory(?:,[a-z_,]*)?(?:/(?!\\S*(?:memory\\.|cgroup\\.procs|tasks\\b))%s)?" % (NAME, NAME)
+GROUP = u"(?:/%s)?/cgroups?/(?:[a-z_,]*,)?memory(?:,[a-z_,]*)?(?:/(?!(?:\\S*/)?(?:memory\\.[\\w.]+|cgroup\\.procs|tasks)(?![\\w./-]))%s)?" % (NAME, NAME)
 QUOTE = u"[^\\w\\s/]{0,4}"
 REFUSED = u"REFUSED"  # stands for the words of the error that the line has: with those of all languages they take long to compile
 # (name, what the line must have in small letters, pattern): a pattern is compiled where a line has that
@@ -81,7 +81,7 @@ LOOKS_ALIKE = (
 )
 
 ISO_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?\s?(Z|[+-]\d\d:?\d\d)?")
-SYSLOG_TIME = r"^([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) "  # compiled where a line has no other time
+SYSLOG_TIME = r"^([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) "  # compiled where a line begins with a month
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # a line without a zone can be of any; a clock that was set after the boot moves the rest
 SLACK = 26 * 3600
@@ -131,9 +131,14 @@ def shorten(line, limit=1500):
     return line[:limit]
 
 
+def time_in(line):
+    """The match of the syslog time that a log line begins with, else of the first other time in it, or None."""
+    return (re.search(SYSLOG_TIME, line) if line[:3] in MONTHS else None) or ISO_TIME.search(line)
+
+
 def line_time(line):
-    """The first time in a log line, as it stands there, or None."""
-    match = ISO_TIME.search(line) or re.search(SYSLOG_TIME, line)
+    """The time of a log line, as it stands there, or None."""
+    match = time_in(line)
     return match.group(0).strip() if match else None
 
 
@@ -142,16 +147,15 @@ def seconds_of(text, near=None):
 
     The year of a syslog time is the latest that does not lie after C(near).
     """
-    match = ISO_TIME.search(text or "")
+    match = time_in(text or "")
     try:
-        if match:
+        if match and match.re is ISO_TIME:
             seconds = epoch(*[int(part) for part in match.groups()[:6]])
             zone = (match.group(7) or "Z").replace(":", "")
             if zone != "Z":
                 seconds -= (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[3:5]) * 60)
             return seconds
-        match = re.search(SYSLOG_TIME, text or "")
-        if match and near is not None and match.group(1) in MONTHS:
+        if match and near is not None:
             month = MONTHS.index(match.group(1)) + 1
             year = time.gmtime(near).tm_year
             for candidate in (year, year - 1):

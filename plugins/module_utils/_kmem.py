@@ -102,7 +102,7 @@ def cgroup_facts(doc):
     for line in (text_of(doc, "/proc/cgroups") or "").split("\n"):
         fields = line.split()
         if len(fields) == 4 and fields[0] == "memory" and all(field.isdigit() for field in fields[1:]):
-            facts.update(hierarchy=int(fields[1]), num_cgroups=int(fields[2]), enabled=fields[3] == "1")
+            facts.update(hierarchy=int(fields[1]), num_cgroups=int(fields[2]), enabled={"0": False, "1": True}.get(fields[3]))
     groups = part(doc, "memory_cgroups", dict) or {}
     facts["live"] = part(groups, "live", int)
     facts["capped"] = bool(groups.get("capped"))
@@ -143,6 +143,8 @@ def slab_facts(doc):
     facts["per_cgroup"] = part(slab, "per_cgroup_entries", int)
     if facts["per_cgroup"] is None:
         facts["per_cgroup"] = len(names)
+    if not owners and (names or facts["per_cgroup"] > 0 or (facts["entries"] or 0) > SLAB_NORMAL):
+        return facts  # names that say nothing, or numbers that say that there must be some: not clean, but not read
     facts["owners"] = len(owners)
     facts["highest_id"] = max(number for number, dummy in owners) if owners else None
     groups = part(doc, "memory_cgroups", dict) or {}
@@ -304,13 +306,15 @@ def judge(facts, doc):
     seen = judge_what_was_seen(facts, doc, evidence)
     if seen:
         return seen, evidence
-    # only now: a damaged /proc/mounts must not outweigh groups that were seen
-    if cgroup["version"] == 2:
-        say("The memory controller is cgroup version 2, which this bug does not touch (/proc/mounts).")
-        return "not_applicable", evidence[:1] + evidence[-1:]
-    if facts["cmdline"]["memory_disabled"] or cgroup["enabled"] is False:
-        say("The memory controller is switched off on this host (/proc/cmdline, /proc/cgroups).")
-        return "not_applicable", evidence[:1] + evidence[-1:]
+    # only now, and only where no group was read: one damaged file must not outweigh what was seen
+    if not cgroup["live"] and not accounting["sampled"] and not accounting["usage"] and cgroup["version"] != 1:
+        disabled = facts["cmdline"]["memory_disabled"]
+        if cgroup["version"] == 2:
+            say("The memory controller is cgroup version 2, which this bug does not touch (/proc/mounts).")
+            return "not_applicable", evidence[:1] + evidence[-1:]
+        if cgroup["enabled"] is False or disabled and cgroup["enabled"] is None:
+            say("The memory controller is switched off on this host (/proc/cmdline, /proc/cgroups).")
+            return "not_applicable", evidence[:1] + evidence[-1:]
     return judge_quiet_host(facts, doc, say), evidence
 
 
@@ -340,7 +344,7 @@ def judge_what_was_seen(facts, doc, evidence):
     if verdict:
         return verdict
     orphaned = sum(accounting["orphaned"].values())
-    if slab["leaked"] or (slab["leaked"] is None and orphaned > ORPHANED_NOISE):
+    if slab["leaked"] or ((slab["leaked"] is None or slab["capped"]) and orphaned > ORPHANED_NOISE):
         return "leaking"
     if slab["owners"] is None and facts["cgroup"]["version"] != 2:
         extra = hidden_names(facts)
@@ -356,6 +360,11 @@ def judge_what_was_seen(facts, doc, evidence):
     return None
 
 
+def used_groups(accounting, sampled=()):
+    """The groups, but for those in C(sampled), that kernel memory is charged to."""
+    return [path for path, number in sorted(accounting["usage"].items()) if number > 0 and path.strip("/") and path not in sampled]
+
+
 def hidden_names(facts):
     """(verdict, sentence) from numbers alone, where the names in /sys/kernel/slab were not read; None where they say nothing."""
     entries, live = facts["slab"]["entries"], facts["cgroup"]["live"]
@@ -368,8 +377,8 @@ def hidden_names(facts):
     # never seen on 514 and 1160, which count live groups only; a build that holds the groups themselves would show it
     if numbers is not None and live is not None and not facts["cgroup"]["capped"] and numbers > 2 * live + SLAB_NORMAL:
         return "leaking", "%d memory cgroups are counted where %d directories are (/proc/cgroups): removed ones are still held." % (numbers, live)
-    used = [path for path, number in sorted(facts["accounting"]["usage"].items()) if number > 0 and path.strip("/")]
-    if used and not facts["accounting"]["sampled"]:
+    used = used_groups(facts["accounting"], [item["cgroup"] for item in facts["accounting"]["sampled"]])
+    if used:
         return "active", "Kernel memory is charged to %s, so kmem accounting is on there (memory.kmem.usage_in_bytes)." % used[0]
     return None
 
@@ -390,9 +399,9 @@ def say_numbers(facts, say):
     elif slab["owners"] == 0:
         say("No memory cgroup, live or removed, has names in the slab list (/sys/kernel/slab).")
     else:
-        say("The slab list was not read, so leaked groups could not be counted (/sys/kernel/slab).")
+        say("No names of groups could be read from the slab list, so leaked groups could not be counted (/sys/kernel/slab).")
     orphaned = sum(accounting["orphaned"].values())
-    if orphaned > ORPHANED_NOISE and slab["owners"] != 0:
+    if orphaned > ORPHANED_NOISE and (slab["owners"] != 0 or slab["capped"]):
         parents = ", ".join(sorted(accounting["orphaned"]))
         say("%.1f MB of kernel memory belong to no live child of %s (memory.kmem.usage_in_bytes)." % (orphaned / 1e6, parents))
     say(ACCOUNTING[accounting["state"]])
@@ -410,21 +419,38 @@ ACCOUNTING = {
 }
 
 
+def proves(item, enablers):
+    """Whether accounting that is off in a group proves that the kernel keeps it off: its maker would have switched it on.
+
+    That is a container with a memory limit of a runc, or a pod with one of a kubelet, where all of that kind are on. Under
+    systemd's driver (.scope, kubepods.slice) no runc does, and what systemd itself makes never had it.
+    """
+    if item["state"] != "inactive" or item["limit"] is None or item["limit"] >= _schema.UNLIMITED:
+        return False
+    path = item["cgroup"].split("/")
+    container = _enablers.maker(path[-1], False) == "containerd"
+    if path[1:2] == ["kubepods"] and len(path) in (3 + container, 4 + container) or container and path[1:2] == ["docker"] and len(path) == 3:
+        kinds = ("runc", "engine") if container else ("kubelet", "k3s")
+        return set(one["kmem"] for one in enablers if one["kind"] in kinds) == set(["on"]) and (container or path[-1].startswith("pod"))
+    return False
+
+
 def judge_quiet_host(facts, doc, say):
     """The verdict where nothing leaks and no accounting was seen: can it come?"""
     kernel, accounting, missing = facts["kernel"], facts["accounting"], facts["missing"]
     on = [item["name"] for item in facts["enablers"] if item["kmem"] == "on"]
     doubtful = [item["name"] for item in facts["enablers"] if item["kmem"] == "unknown"]
-    proved_off = accounting["state"] == "inactive" and any(item["limit"] is not None for item in accounting["sampled"])
+    proved_off = accounting["state"] == "inactive" and any(proves(item, facts["enablers"]) for item in accounting["sampled"])
     slab_clean = facts["slab"]["owners"] == 0 and not facts["slab"]["capped"]
     if facts["cmdline"]["nokmem"]:
         if kernel["nokmem_support"] == "honoured":
             say("cgroup.memory=nokmem is on the command line of the running kernel, and this build honours it (/proc/cmdline).")
-            if slab_clean or accounting["state"] in ("inactive", "not_provable"):
+            unread = facts["slab"]["per_cgroup"] is None and not facts["slab"]["capped"]  # else the slab list contradicts itself
+            if slab_clean or unread and accounting["state"] in ("inactive", "not_provable") and not used_groups(accounting):
                 return "protected"
             missing.append("a look at /sys/kernel/slab or at a container's memory.kmem.slabinfo, to prove that nokmem works")
             return "unknown"
-        if kernel["nokmem_support"] == "unknown" and proved_off and on and slab_clean:
+        if kernel["nokmem_support"] == "unknown" and proved_off and slab_clean:
             say("cgroup.memory=nokmem is given, and containers with a memory limit prove that it works (/proc/cmdline).")
             return "protected"
         say(

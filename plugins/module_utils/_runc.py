@@ -40,7 +40,7 @@ COMMITS = {
 # Running programs that can create memory cgroups with kmem accounting; the kernel cuts a comm at 15 characters.
 PROCESSES = (
     "dockerd", "dockerd-current", "dockerd-latest", "containerd", "docker-containe", "kubelet", "hyperkube", "crio", "k3s-server",
-    "k3s-agent", "k3s", "rke2", "slurmd", "podman", "lxc-start", "mesos-agent", "mesos-slave", "nomad",
+    "k3s-agent", "k3s", "rke2", "openshift", "slurmd", "podman", "lxc-start", "mesos-agent", "mesos-slave", "nomad",
 )  # fmt: skip
 
 
@@ -69,12 +69,15 @@ def containerd_io(version):
 
 def runc_version(text):
     """kmem of a runc by what `runc --version` prints: 'on', 'off' or 'unknown' (rc6..rc93: the build tag decides)."""
-    match = re.search(r"(?:runc version |^)(\d+)\.(\d+)\.(\d+)(?:[-~.]rc\.?(\d+)|-\d+(?:\.\d+)*\.rc(\d+))?", text or "")
+    match = re.search(r"(?:runc version |^)(\d+)\.(\d+)\.(\d+)(?:[-~.]rc\.?(\d+)|-\d+(?:\.\d+)*\.rc(\d+))?(-\d[\d.]*(?:el\d|\s|$)|\s|$)?", text or "")
     if not match:
         return "unknown"
     major, minor, patch = (int(part) for part in match.groups()[:3])
     candidate = match.group(4) or match.group(5)
-    if (major, minor, patch) > (1, 0, 0) or ((major, minor, patch) == (1, 0, 0) and candidate is None):
+    if (major, minor, patch) == (1, 0, 0) and candidate is None:
+        # the release, as it says or as a package has it; what CentOS 7 calls 1.0.0-59.dev.git2abd837 is from long before
+        return "off" if match.group(6) is not None else "unknown"
+    if (major, minor, patch) > (1, 0, 0):
         return "off"
     if (major, minor, patch) < (1, 0, 0) or int(candidate) <= 1:
         return "off"
@@ -100,6 +103,8 @@ def k3s(version):
     kmem = kubelet(version)
     # runc rc94 came to 1.18 to 1.20 in May 2021; of their kubelet nothing is known
     key = numbers(version)
+    if key and len(key[0]) > 1 and key[0] < (1, 8):
+        return "on"  # v0.1 to v1.0.1 are numbers of k3s' own: Kubernetes 1.13 to 1.16
     first = {(1, 18): 19, (1, 19): 11, (1, 20): 7, (1, 21): 1}
     if kmem == "on" and len(key[0]) > 2 and key[0][2] >= first.get(key[0][:2], 1 << 30):
         return "unknown"

@@ -68,6 +68,15 @@ def test_a_leaking_host_is_read_and_judged(root):
     assert (facts["verdict"], facts["slab"]["leaked"], facts["slab"]["live_owners"]) == ("leaking", 1, 1)
 
 
+def test_rules_of_cgconfig_and_the_runc_of_kubeasz_are_read(root):
+    put(root, "etc/cgconfig.d/batch.conf", "group batch {\n  memory.kmem.limit_in_bytes = 1G;\n}\n")
+    put(root, "etc/cgconfig.d/README", "kmem\n")
+    put(root, "opt/kube/bin/runc", _marker(2))
+    doc = collect(root)
+    assert doc["files"]["/etc/cgconfig.d/batch.conf"] == "  memory.kmem.limit_in_bytes = 1G;\n" and "/etc/cgconfig.d/README" not in doc["files"]
+    assert doc["binaries"]["/opt/kube/bin/runc"]["strings"] == [_marker(2)]
+
+
 def test_the_cgroup_driver_seen_outweighs_the_configured(root):
     assert collect(root)["docker"]["cgroup_driver"] == "cgroupfs"
 

@@ -32,7 +32,34 @@ def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
 @pytest.mark.parametrize("doc, names", [
     (dict(processes={"slurmd": "/usr/sbin/slurmd", "dockerd": "/opt/docker/dockerd"}), {"slurmd": "unknown", "dockerd": "unknown"}),
     (dict(processes={"bash": "/bin/bash", "sshd": "x"}), {}),
-    (dict(services={"docker": "active", "kubelet": "inactive", "sshd": "active"}), {"dockerd": "unknown"}),
+    (dict(services={"docker": "active", "kubelet": "unknown", "sshd": "active"}), {"dockerd": "unknown"}),
+    # a unit that does not run is installed, and can be started
+    (dict(services={"docker": "failed", "kubelet": "inactive", "crio": "not-found"}), {"dockerd": "unknown", "kubelet": "unknown"}),
+    (dict(services={"docker": "active (running)"}), {"dockerd": "unknown"}),
+    (dict(services={"docker-latest": "active", "atomic-openshift-node": "active", "cri-o": "active"}),
+     {"dockerd": "unknown", "openshift": "unknown", "crio": "unknown"}),
+    (dict(services={"docker": "inactive"}, packages={"docker-ce": "3:17.03.2.ce-1.el7"}), {"docker-ce": "off"}),
+    (dict(processes={"openshift": "/usr/bin/openshift"}), {"openshift": "unknown"}),
+    (dict(processes={"crio": "/usr/local/bin/crio"}, binaries={"/usr/bin/runc": OFF}), {"crio": "unknown", "/usr/bin/runc": "off"}),
+    (dict(processes={"rke2": "/usr/local/bin/rke2"}, binaries={"/usr/local/bin/rke2": {"version": "rke2 version v1.24.2+rke2r1 (x)"}}),
+     {"/usr/local/bin/rke2": "off"}),
+    (dict(services={"rke2-server": "active"}, binaries={"/usr/local/bin/rke2": {"version": "rke2 version v1.24.2+rke2r1 (x)"}}),
+     {"/usr/local/bin/rke2": "off"}),
+    (dict(processes={"hyperkube": "/usr/bin/hyperkube"}, binaries={"/usr/bin/hyperkube": {"version": "Kubernetes v1.24.1"}}), {"/usr/bin/hyperkube": "off"}),
+    # that of a container is another one, and so is the one that ran before an update
+    (dict(processes={"kubelet": "/usr/local/bin/kubelet"}, packages={"kubelet": "1.22.0-0"}),
+     {"kubelet": "off", "/usr/local/bin/kubelet": "unknown"}),
+    (dict(processes={"kubelet": "/usr/bin/kubelet (deleted)"}, packages={"kubelet": "1.22.0-0"}),
+     {"kubelet": "off", "/usr/bin/kubelet (deleted)": "unknown"}),
+    (dict(processes={"kubelet": "/usr/bin/kubelet"}, packages={"kubelet": "1.22.0-0"}), {"kubelet": "off"}),
+    (dict(processes={"kubelet": "/opt/kube/bin/kubelet"}, binaries={"/opt/kube/bin/kubelet": {"version": "Kubernetes v1.24.1"}}),
+     {"/opt/kube/bin/kubelet": "off"}),
+    (dict(processes={"hyperkube": "/hyperkube"}, packages={"kubelet": "1.24.1-0"}), {"kubelet": "off", "hyperkube": "unknown"}),
+    (dict(packages={"atomic-openshift-node": "3.11.153-1.git.0.aaf3f71.el7"}, processes={"hyperkube": "/usr/bin/hyperkube"}), {"atomic-openshift-node": "on"}),
+    (dict(packages={"atomic-openshift-node": "3.11.153-1.git.0.aaf3f71.el7"}, binaries={"/usr/bin/hyperkube": {"version": "", "strings": [DISABLED]}}),
+     {"atomic-openshift-node": "off", "/usr/bin/hyperkube": "off"}),
+    (dict(packages={"origin-node": "3.6.1-1.0.008f2d5"}), {"origin-node": "unknown"}),
+    (dict(files={"/etc/cgconfig.conf": "", "/etc/cgconfig.d/batch.conf": "memory.kmem.limit_in_bytes = 1G;"}), {"/etc/cgconfig.d/batch.conf": "on"}),
     (dict(services={"kubelet.service": "active"}), {"kubelet": "unknown"}),
     (dict(memory_cgroups={"names": ["docker", ID]}), {"dockerd": "unknown"}),
     (dict(memory_cgroups={"names": ["docker"]}, processes={}), {}),  # an empty parent stays when Docker is gone
@@ -63,11 +90,27 @@ def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
     (dict(files={"/etc/cgconfig.conf": "  memory.kmem.limit_in_bytes = 1G;\n"}), {"/etc/cgconfig.conf": "on"}),
     (dict(files={"/etc/cgconfig.conf": "# memory.kmem.limit_in_bytes = 1G;\n"}), {}),
     (dict(binaries={"/usr/local/bin/k3s": {"version": "k3s version v1.18.8+k3s1 (6b595318)", "strings": []}}), {"/usr/local/bin/k3s": "on"}),
+    (dict(binaries={"/usr/local/bin/k3s": {"version": "k3s version v1.0.1 (e94a3c60)", "strings": []}}), {"/usr/local/bin/k3s": "on"}),
+    (dict(binaries={"/usr/local/bin/k3s": {"version": "k3s version v0.10.2 (8833bfd9)", "strings": [CODE]}}), {"/usr/local/bin/k3s": "on"}),
     (dict(binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.17.9", "strings": [CODE]}}), {"/usr/bin/kubelet": "on"}),
     # rebuilt with -tags=nokmem under the same version, as klts does
     (dict(packages={"kubelet": "1.17.9-0"}, binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.17.9", "strings": [DISABLED]}}),
      {"kubelet": "off", "/usr/bin/kubelet": "off"}),
     (dict(binaries={"/usr/bin/kubelet": {"version": "Kubernetes v1.24.1", "strings": []}}), {"/usr/bin/kubelet": "off"}),
+    # Docker up to 18.06 and Red Hat's have a runc of their own, and another one says nothing about it
+    (dict(packages={"docker": "1.13.1-209.git7d71120.el7.centos"}, binaries={"/usr/bin/runc": OFF}, processes={"dockerd-current": "x"}),
+     {"docker": "on", "/usr/bin/runc": "off"}),
+    (dict(packages={"docker": "1.13.1-209.git7d71120.el7.centos"}, binaries={"/usr/libexec/docker/docker-runc-current": OFF}),
+     {"docker": "off", "/usr/libexec/docker/docker-runc-current": "off"}),
+    (dict(packages={"docker-ce": "18.06.3.ce-3.el7"}, binaries={"/usr/bin/runc": OFF}), {"docker-ce": "on", "/usr/bin/runc": "off"}),
+    (dict(packages={"docker-ce": "18.06.3.ce-3.el7"}, binaries={"/usr/bin/docker-runc": OFF}), {"docker-ce": "off", "/usr/bin/docker-runc": "off"}),
+    (dict(packages={"docker-ce": "19.03.13-3.el7"}, binaries={"/usr/bin/docker-runc": OFF}), {"docker-ce": "unknown", "/usr/bin/docker-runc": "off"}),
+    (dict(docker={"server_version": "17.12.0-ce"}, binaries={"/usr/bin/runc": OFF}), {"docker": "on", "/usr/bin/runc": "off"}),
+    (dict(processes={"dockerd-current": "x"}, binaries={"/usr/bin/runc": OFF}), {"dockerd": "unknown", "/usr/bin/runc": "off"}),
+    (dict(packages={"docker-ce": "19.03.13-3.el7"}, binaries={"/var/lib/rancher/k3s/data/current/bin/runc": OFF}),
+     {"docker-ce": "unknown", "/var/lib/rancher/k3s/data/current/bin/runc": "off"}),
+    (dict(packages={"docker-ee": "17.06.2.ee.25-3.el7"}), {"docker-ee": "on"}),
+    (dict(packages={"docker-ee": "18.09.9-3.el7", "containerd.io": "1.2.10-3.2.el7"}), {"docker-ee": "on", "containerd.io": "on"}),
     ({}, {}), (dict(packages=[], binaries="x", docker=3, processes=None, services=[1]), {}),
 ])  # fmt: skip
 def test_findings(doc, names):
@@ -77,6 +120,9 @@ def test_findings(doc, names):
 def test_what_runs_is_told():
     seen = found(packages={"kubelet": "1.17.9-0", "containerd.io": "1.2.13-3.2.el7"}, processes={"containerd": "x"})
     assert (seen["kubelet"]["running"], seen["containerd.io"]["running"]) == (False, True)
+    seen = found(binaries={"/usr/bin/hyperkube": {"version": "Kubernetes v1.11.0"}}, processes={"hyperkube": "/usr/bin/hyperkube"})
+    assert seen["/usr/bin/hyperkube"]["running"]
+    assert not found(services={"docker": "failed"}, packages={"docker-ce": "3:17.03.2.ce-1.el7"})["docker-ce"]["running"]
 
 
 def test_another_default_runtime_is_said_and_does_not_clear_the_host():

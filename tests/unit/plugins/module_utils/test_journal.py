@@ -25,6 +25,8 @@ ID = "3f" * 32
     u"mkdir /sys/fs/cgroup/memory/kubepods/besteffort/podacf4ea0b cannot allocate memory",
     u"mkdir /host/sys/fs/cgroup/memory/a.slice:cri-containerd:abc: no space left on device",
     u"mkdir: can't create directory '/cgroup/memory/x': Out of memory",  # busybox, and an old mount point
+    u"mkdir /sys/fs/cgroup/memory/system.slice/celery-tasks.service: cannot allocate memory",  # names like those of control files
+    u"mkdir /sys/fs/cgroup/memory/ecs/tasks/abc: cannot allocate memory", u"mkdir /sys/fs/cgroup/memory/in-memory.cache/x: cannot allocate memory",
     u"write /sys/fs/cgroup/memory/docker/1/memory.kmem.limit_in_bytes: cannot allocate memory",
 ])  # fmt: skip
 def test_these_are_the_bug(line):
@@ -44,7 +46,9 @@ def test_these_only_read_like_it(line):
 
 
 @pytest.mark.parametrize("line", [
-    "failed to create container: write /sys/fs/cgroup/memory/x/memory.limit_in_bytes: cannot allocate memory", "x" * 100000 + "cgroup",
+    "failed to create container: write /sys/fs/cgroup/memory/x/memory.limit_in_bytes: cannot allocate memory",
+    "failed to create: write '/sys/fs/cgroup/memory/x/tasks': cannot allocate memory", "creating cgroup /sys/fs/cgroup/memory/cgroup.procs: out of memory",
+    "x" * 100000 + "cgroup",
     "mkdir /sys/fs/cgroup/memory/x: file exists", "mkdir: cannot create directory '/sys/fs/cgroup/memory/x': Read-only file system", "\0\1\2cgroup", "",
     "docker[1]: open /sys/fs/cgroup/memory/docker/x/memory.stat: no such file or directory", "mkdir " * 3000 + "cgroup/memory",
 ])  # fmt: skip
@@ -68,6 +72,9 @@ def test_what_the_kernel_says(line, name):
     ("1970-01-02T00:00:00Z x", None, 86400), ("1970-01-02T02:00:00+0200", None, 86400), ("1970-01-01 22:00:00,123 -02:00", None, 86400),
     ("Jan  2 00:00:00 host x", 90000, 86400), ("Dec 31 00:00:00 host x", 31622400, 31449600), ("no time", 1, None), ("Foo 99 99:99:99 x", 1, None),
     ("9999-99-99T99:99:99", None, None),
+    # the time of the line is at its beginning; what it tells about can have another
+    ("Jan  2 00:00:00 n1 kubelet: pod x created 1970-01-01 08:00:00: mkdir", 90000, 86400), ("Jan 2 pod 1970-01-02T00:00:00Z", None, 86400),
+    ("May be 1970-01-02T00:00:00Z", 90000, 86400), ("x Jan  2 00:00:00 h", 90000, None),
 ])  # fmt: skip
 def test_times(text, near, seconds):
     assert _journal.seconds_of(text, near) == seconds
@@ -76,6 +83,12 @@ def test_times(text, near, seconds):
 @pytest.mark.parametrize("moment", [(1970, 1, 1, 0, 0, 0), (2000, 2, 29, 23, 59, 59), (2026, 11, 23, 20, 0, 0), (2100, 3, 1, 0, 0, 1), (2024, 12, 31, 1, 2, 3)])
 def test_seconds_since_1970(moment):
     assert _journal.epoch(*moment) == calendar.timegm(moment + (0, 0, 0))
+
+
+def test_a_date_inside_of_a_line_does_not_make_it_history():
+    line = "Nov 23 19:00:00 n1 kubelet: pod x created 2026-05-01 08:00:00: mkdir /sys/fs/cgroup/memory/kubepods/burstable/pod1: cannot allocate memory"
+    facts = _journal.facts([line], "2026-11-23T20:00:00Z", 864000)
+    assert (facts["mkdir_failed"], facts["before_boot"], facts["signatures"][0]["last"]) == (1, 0, "Nov 23 19:00:00")
 
 
 def test_no_log_is_not_an_empty_log():

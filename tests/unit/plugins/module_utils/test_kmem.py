@@ -70,6 +70,7 @@ def limited(number, limit=67108864):
 
 
 SAFE_RUNC = {"/usr/bin/runc": {"version": "runc version 1.1.4", "strings": ["Kernel memory settings are ignored"]}}
+NO_GROUPS = dict(slabinfo=None, memory_cgroups=None)
 NO_RUNTIME = dict(packages={}, binaries={}, docker={}, processes={})
 
 
@@ -150,7 +151,7 @@ def test_a_dying_host_looks_healthy_in_proc_cgroups():
     (dict(release="3.10.107-1-tlinux2.x86_64", slab={"entries": 1, "per_cgroup": ["dentry(4:%s)" % ID]}), "leaking"),
     (dict(release="3.10.0-1160.el7.x86_64.debug"), "exposed"),
     (dict(release="3.10.0-514.6.2.el7.toa.2.x86_64"), "exposed"),
-    (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "/proc/cgroups": "memory\t0\t19\t1\n"}), "not_applicable"),
+    (dict(NO_GROUPS, files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "/proc/cgroups": "memory\t0\t19\t1\n"}), "not_applicable"),
     (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"}), "exposed"),  # /proc/cgroups has a hierarchy of version 1
     # systemd's hybrid: the line of the memory controller is lost, the cgroup2 beside it says nothing
     (dict(files={"/proc/mounts": "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\ncgroup /sys/fs/cgroup/pids cgroup rw,pids 0 0\n",
@@ -158,8 +159,19 @@ def test_a_dying_host_looks_healthy_in_proc_cgroups():
     # seen groups outweigh a damaged file that says that there can be none
     (dict(files={"/proc/cgroups": "memory\t0\t1\t0\n"}, slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "leaking"),
     (dict(cmdline="cgroup_disable=memory", slabinfo=limited(0)), "active"),
-    (dict(cmdline="cgroup_disable=memory"), "not_applicable"),
-    (dict(files={"/proc/cgroups": "memory\t0\t1\t0\n"}), "not_applicable"),
+    (dict(NO_GROUPS, cmdline="cgroup_disable=memory", files={"/proc/cgroups": "memory\t0\t1\t0\n", "/proc/mounts": ""}), "not_applicable"),
+    (dict(NO_GROUPS, cmdline="cgroup_disable=memory", files={"/proc/cgroups": "", "/proc/mounts": ""}), "not_applicable"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t0\t1\t0\n", "/proc/mounts": ""}), "not_applicable"),
+    # one of them alone is damaged
+    (dict(NO_GROUPS, cmdline="cgroup_disable=memory"), "exposed"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t5\t19\t0\n"}), "exposed"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t5\t19\t9\n"}), "exposed"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t0\t19\t11\n"}), "exposed"),
+    (dict(NO_GROUPS, files={"/proc/cgroups": "memory\t0\t1\t0\n"}), "exposed"),  # but it is mounted
+    (dict(slabinfo=limited(5), files={"/proc/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "/proc/cgroups": ""}), "exposed"),
+    (dict(NO_GROUPS, memory_cgroups=host()["memory_cgroups"], files={"/proc/cgroups": "memory\t0\t1\t0\n", "/proc/mounts": ""}), "exposed"),
+    (dict(NO_GROUPS, kmem_usage={"/docker": 0}, cmdline="cgroup_disable=memory", files={"/proc/cgroups": "", "/proc/mounts": ""}), "exposed"),
+    (dict(cmdline="cgroup_disable=memory", slabinfo=limited(5)), "exposed"),
     (dict(uname=None), "unknown"),
     (dict(schema=None), "unknown"),
     (dict(schema=2), "unknown"),
@@ -267,7 +279,36 @@ def test_less_common_hosts(changes, verdict):
     assert facts["verdict"] == verdict, (facts["evidence"], facts["missing"])
 
 
+FULL = {"/docker": 534 << 20, "/docker/" + ID: 0}
+
+
+@pytest.mark.parametrize("nokmem", ["", "cgroup.memory=nokmem"])
+@pytest.mark.parametrize("changes, verdict", [
+    # the parts of the slab list contradict each other
+    (dict(slab={"entries": 182210, "per_cgroup": []}), "leaking"), (dict(slab={"entries": 182210, "per_cgroup": []}, memory_cgroups=None, files={
+        "/proc/cgroups": ""}), "active"),
+    (dict(slab={"entries": 1310, "per_cgroup": [], "per_cgroup_entries": 1085}), "leaking"),
+    (dict(slab={"entries": 225, "per_cgroup": [], "per_cgroup_entries": 5}), "unknown"),
+    (dict(slab={"entries": 225, "per_cgroup": [], "per_cgroup_entries": 5}, slabinfo=limited(5)), "unknown"),
+    (dict(slab={"per_cgroup": ["dentry(17:abc", 5, None]}), "unknown"),
+    (dict(slab={"entries": 20000, "per_cgroup": [], "capped": True}), "leaking"),
+    (dict(slab={"entries": 900, "per_cgroup": [], "capped": True}), "unknown"),
+    (dict(slab={"entries": 900, "per_cgroup": [], "capped": True}, kmem_usage=FULL), "leaking"),
+    # kernel memory in a group that was not sampled, and in one that was
+    (dict(slab=None, kmem_usage={"/docker/" + ID: 225280}, slabinfo={"/system.slice": {"errno": 5, "head": "", "limit": 1 << 62}}), "active"),
+    (dict(slab=None, kmem_usage={"/docker/" + ID: 225280}, slabinfo={"/docker/" + ID: {"errno": 5, "head": "", "limit": 1 << 62}}), "unknown"),
+])  # fmt: skip
+def test_contradicting_slab_data_is_not_clean(nokmem, changes, verdict):
+    facts = _kmem.decide(host(cmdline=nokmem, **dict(NO_RUNTIME, **changes)))
+    assert facts["verdict"] == verdict, facts["evidence"]
+
+
 OLD = "3.10.0-862.el7.x86_64"
+CROWDED = {"/proc/cgroups": "memory\t4\t65001\t1\n"}
+HALF_LEAKED = dict(slab={"entries": 400, "per_cgroup": ["dentry(1:%s)" % ID, "dentry(2:%s)" % ("a0" * 32)]},
+                   memory_cgroups={"live": 4, "names": ["docker", ID, "system.slice"]})  # fmt: skip
+BOTH = dict(host()["binaries"], **{"/usr/local/libexec/runc": SAFE_RUNC["/usr/bin/runc"]})
+DEFAULT = {"cgroup_driver": "cgroupfs", "default_runtime": "runc-nokmem", "runtimes": {"runc-nokmem": "/usr/local/libexec/runc"}}
 KUBELET = {"kubelet": "1.17.9-0"}
 FOREIGN = {"/proc/modules": "nvidia 34091008 1 - Live 0xffffffffc1a4b000 (POE)\nxfs 1 1 - Live 0x0\n"}
 
@@ -282,6 +323,17 @@ FOREIGN = {"/proc/modules": "nvidia 34091008 1 - Live 0xffffffffc1a4b000 (POE)\n
     (dict(binaries=SAFE_RUNC, slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "reboot", "any more"),
     (dict(release=OLD, binaries=SAFE_RUNC, logs=[MKDIR % (ID, "no space left on device")]), "reboot", "any more"),
     (dict(files={"/proc/cgroups": "memory\t4\t64734\t1\n"}, logs=[MKDIR % (ID, "cannot allocate memory")]), "mitigate", "live memory cgroups"),
+    (dict(cmdline="cgroup.memory=nokmem", files=CROWDED, logs=[MKDIR % (ID, "cannot allocate memory")]), "none", "live memory cgroups"),
+    (dict(cmdline="cgroup.memory=nokmem", files=CROWDED, probe={"errno": 12}), "none", "live memory cgroups"),
+    (dict(binaries=SAFE_RUNC, files=CROWDED, probe={"errno": 12}), "none", "live memory cgroups"),
+    # exchanged, but a container of before still runs
+    (dict(HALF_LEAKED, release=OLD, binaries=SAFE_RUNC, files=FOREIGN), "reboot", "any more"),
+    (dict(binaries=SAFE_RUNC, slabinfo=limited(0)), "reboot", "any more"),
+    # runc is still there, but Docker's default runtime is another one
+    (dict(HALF_LEAKED, release=OLD, binaries=BOTH, docker=DEFAULT), "reboot", "created anew"),
+    (dict(release=OLD, binaries=BOTH, docker=DEFAULT, files=FOREIGN), "runc", "/usr/bin/runc"),
+    # no binary was looked at
+    (dict(release=OLD, binaries=None, files=FOREIGN), "runc", "the runc of containerd.io"),
     (dict(release="3.8.13-118.el7uek.x86_64"), "none", "not a kernel of EL7"),
     (dict(slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "mitigate", "freed by a reboot"),
 ])  # fmt: skip
@@ -289,6 +341,40 @@ def test_recommendation(changes, strategy, words):
     advice = _kmem.decide(host(**changes))["recommendation"]
     assert advice["strategy"] == strategy, advice
     assert any(words in reason for reason in advice["reasons"]), advice
+
+
+LIMITED, POD = {"errno": 5, "head": "", "limit": 1 << 30}, "/kubepods/burstable/pod12345678-1234"
+ON_RUNC = {"/usr/bin/runc": {"version": "", "strings": ["because either tasks have already joined this cgroup or it has children"]}}
+
+
+@pytest.mark.parametrize("release", ["3.10.0-957.21.3.el7.x86_64", "3.10.0-693.61.1.el7.x86_64"])
+@pytest.mark.parametrize("changes, verdict", [
+    (dict(slabinfo={"/docker/" + ID: LIMITED}), "protected"),
+    # made by systemd, which never switches it on
+    (dict(slabinfo={"/system.slice/mysqld.service": LIMITED}), "exposed"),
+    (dict(slabinfo={"/system.slice/mysqld.service": LIMITED, "/docker/" + ID: {"errno": 5, "head": ""}}), "exposed"),
+    (dict(slabinfo={"/system.slice/docker-%s.scope" % ID: LIMITED}, docker={"cgroup_driver": "systemd"}), "exposed"),
+    (dict(slabinfo={"/docker/" + ID: {"errno": 5, "head": ""}, "/system.slice": {"errno": 5, "head": "", "limit": 9223372036854771712}}), "exposed"),
+    (dict(slabinfo={"/docker/%s/docker/%s" % (ID, ID): LIMITED}), "exposed"),  # by whatever is inside of the container
+    # made by a runc that leaves it alone
+    (dict(slabinfo={"/docker/" + ID: LIMITED}, binaries=SAFE_RUNC, packages=KUBELET), "exposed"),
+    (dict(slabinfo={"/docker/" + ID: LIMITED}, binaries=dict(ON_RUNC, **{"/usr/local/bin/runc": SAFE_RUNC["/usr/bin/runc"]})), "exposed"),
+    (dict(slabinfo={POD + "/" + ID: LIMITED}, binaries=SAFE_RUNC, packages=KUBELET), "exposed"),
+    (dict(slabinfo={POD: LIMITED}, binaries=SAFE_RUNC, packages=KUBELET), "protected"),
+    (dict(slabinfo={"/kubepods/pod12345678-1234": LIMITED}, packages=KUBELET), "protected"),
+    (dict(slabinfo={POD: LIMITED}), "exposed"),  # no kubelet was found that is on
+    (dict(slabinfo={POD + "/" + ID: LIMITED}, packages=KUBELET), "protected"),
+    (dict(slabinfo={POD + "/system.slice": LIMITED, "/kubepods": LIMITED}, packages=KUBELET), "exposed"),
+])  # fmt: skip
+def test_what_proves_nokmem_on_a_build_that_is_not_known_to_honour_it(release, changes, verdict):
+    facts = _kmem.decide(host(cmdline="cgroup.memory=nokmem", release=release, **changes))
+    assert facts["verdict"] == verdict, facts["evidence"]
+
+
+@pytest.mark.parametrize("changes", [dict(cmdline="cgroup.memory=nokmem"), dict(binaries=SAFE_RUNC), {}])
+def test_where_nothing_leaked_no_reboot_is_asked_for(changes):
+    advice = _kmem.decide(host(**dict(changes, files=CROWDED, probe={"errno": 12})))["recommendation"]
+    assert not [reason for reason in advice["reasons"] if "leaked" in reason or "does not help" in reason], advice
 
 
 def test_deciding_leaves_the_capture_alone():

@@ -27,6 +27,10 @@ def test_containerd_io(version, kmem):
     ("runc version 1.0.0-rc10", "unknown"), ("runc version 1.0.0-rc93", "unknown"), ("runc version 1.0.0~rc93+ds1", "unknown"),
     ("runc version 1.0.0-rc94", "off"), ("runc version 1.0.0", "off"), ("runc version 1.0.1", "off"), ("runc version 1.1.12\ncommit: x", "off"),
     ("runc version unknown", "unknown"), ("", "unknown"), (None, "unknown"),
+    # CentOS 7's own, from before the release; and what follows the release in packages
+    ("1.0.0-52.dev.git70ca035.el7_5", "unknown"), ("1.0.0-59.dev.git2abd837.el7.centos", "unknown"), ("1.0.0-60.dev.git2abd837.el7", "unknown"),
+    ("runc version 1.0.0-dev", "unknown"), ("runc version 1.0.0+dev\ncommit: x", "unknown"), ("1.0.0.git5", "unknown"), ("1.0.0-1.beta", "unknown"),
+    ("1.0.0-1.el7", "off"), ("1.0.0-1", "off"), ("runc version 1.0.0\nspec: 1.0.2-dev", "off"), ("1.1.4-0ubuntu1~20.04.1", "off"),
     ("1.0.0-69.rc10.git2e06f4e.el7_9", "unknown"), ("1.0.0-5.rc2.gitb2d83b3.el7", "on"), ("runc version 1.0.0-rc5+dev.docker-18.06", "on"),
 ])  # fmt: skip
 def test_runc_version(text, kmem):
@@ -66,6 +70,7 @@ def test_docker_of_centos(version, kmem):
 
 @pytest.mark.parametrize("version, kmem", [
     ("1.17.17+k3s1", "on"), ("v1.18.18+k3s1", "on"),
+    ("1.0.1", "on"), ("v0.10.2", "on"), ("0.1.0", "on"), ("1", "unknown"),  # numbers of its own
     ("1.18.19+k3s1", "unknown"), ("1.20.6", "on"), ("1.20.7", "unknown"), ("1.22.2+k3s1", "off"), ("x", "unknown"),
 ])  # fmt: skip
 def test_k3s(version, kmem):
