@@ -153,10 +153,14 @@ def killer():
 
 
 def on_two_machines(path, env):
-    """(passed, failed) of a file in which each test spends its time on waiting for reboots: every second test on a machine of its own."""
+    """(passed, failed) of a file in which each test spends its time on waiting for reboots: every second test on a machine of its own.
+
+    A file whose machine takes long to make ready makes the first one, and copies it for the second.
+    """
     tools()
+    more = ({"EL7OPS_COPIES": "e2e-1"}, {"EL7OPS_COPIED": "1"})
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        halves = [pool.submit(run_pytest, [path], ["-s"], {**env, "EL7OPS_SHARE": f"{number}/2", "EL7OPS_VM": f"e2e-{number}"})
+        halves = [pool.submit(run_pytest, [path], ["-s"], {**env, "EL7OPS_SHARE": f"{number}/2", "EL7OPS_VM": f"e2e-{number}", **more[number]})
                   for number in range(2)]  # fmt: skip
     return tuple(map(sum, zip(*(half.result() for half in halves))))
 

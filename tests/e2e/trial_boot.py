@@ -19,6 +19,7 @@ from faults import DONE, EL7, FAULTS, ML, ROLLED_BACK, TWO_RUNS, UPDATE
 
 from lab import play, qemu
 from lab.poller import Poller
+from lab.vm import Vm
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parents[1]
@@ -33,8 +34,11 @@ SCHEMA = json.loads((REPO / "roles" / "common" / "files" / "report.schema.json")
 
 @pytest.fixture(scope="module", autouse=True)
 def before(vm, job, tmp_path_factory):
-    """A host on which everything is ready but the boot of the new kernel."""
+    """A host on which everything is ready but the boot of the new kernel; with a second machine, it is made once and copied."""
     VARIABLES["common_report_dir"] = str(tmp_path_factory.mktemp("reports"))
+    if "EL7OPS_COPIED" in os.environ:
+        wait_for(lambda: vm.copied, 1200)
+        return
     vm.start(fresh=True, append="el7_memcg_id_max=400")
     job.wait_for_docker()
     vm.run("docker run -d --name web --restart always --network none busybox:lab sleep 1000000", timeout=120)
@@ -46,6 +50,8 @@ def before(vm, job, tmp_path_factory):
     assert done.returncode == 0 and document(vm)["status"] == "paused", done.stdout
     vm.run("sync")
     vm.snapshot("ready")
+    for name in os.environ.get("EL7OPS_COPIES", "").split():
+        vm.copy_to(Vm(name), "ready")
 
 
 def remediate(where, env=None, **variables):
