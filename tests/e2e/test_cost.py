@@ -2,6 +2,7 @@
 """What kmem_facts costs, compared with ping over the same connection, on a healthy host and on one that fails."""
 
 import pathlib
+import re
 import statistics
 import subprocess
 import xml.etree.ElementTree

@@ -7,7 +7,6 @@ role monitor. The tests build on each other.
 
 import json
 import os
-import re
 
 import pytest
 
