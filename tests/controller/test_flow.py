@@ -141,7 +141,8 @@ def go(stage, tmp_path, hosts, tasks, **variables):
     book = stage / "playbooks" / f"{tmp_path.name}.yml"
     book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "environment": {"WORLD": "{{ world }}"}, "tasks": tasks}]))
     path = os.pathsep.join([str(stage.parents[2]), os.environ.get("ANSIBLE_COLLECTIONS_PATH", "")])
-    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_FORCE_COLOR": "0"}
+    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_FORCE_COLOR": "0",
+           "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}  # fmt: skip
     done = subprocess.run(["ansible-playbook", "-i", str(tmp_path / "hosts.json"), str(book), "-e", json.dumps(variables)], env=env,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # fmt: skip
     print(done.stdout[-20000:])
