@@ -72,6 +72,10 @@ def collect(emit, root="/", probe=False, started=None):
     emit("docker", engine)
     emit("units", units(root))
     programs = binaries(root, processes, engine)
+    # journalctl answers before rpm does
+    lines = _logs.telling(root, journal)
+    if lines is not None:
+        emit("logs", lines)
     packages = installed(packages)
     if packages is not None:
         emit("packages", packages)
@@ -80,9 +84,6 @@ def collect(emit, root="/", probe=False, started=None):
     samples = kept_samples(root)
     if samples:
         emit("samples", samples)
-    lines = _logs.telling(root, journal)
-    if lines is not None:
-        emit("logs", lines)
 
 
 def quick(emit, root="/"):
