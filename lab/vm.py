@@ -210,8 +210,10 @@ class Vm:
         if (pid := self.pid) is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            while self.pid is not None:
-                time.sleep(0.05)
+            # its command line is gone before it lets go of its disk, which takes a moment on a busy machine
+            with contextlib.suppress(OSError):
+                while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                    time.sleep(0.05)
 
     def destroy(self) -> None:
         """Cut the power and remove everything of this machine."""
