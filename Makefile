@@ -32,7 +32,7 @@ more: ## On the virtual machine: runc exchanged without a reboot, and a job as A
 matrix: ## The tests on the virtual machine with every case instead of some: a controller killed at each single task, a loop over all ids
 	@python=$(PYTHON) && EL7OPS_MATRIX=1 exec $$python tests/run.py e2e more
 
-faults: ## The trial boot against every fault, about 40 minutes; writes the table of docs/safety.md
+faults: ## The trial boot against every fault, about an hour; writes the table of docs/safety.md
 	@python=$(PYTHON) && exec $$python tests/run.py faults
 
 fault: export EL7OPS_FAULT = $(NAME)
