@@ -113,7 +113,7 @@ FAULTS = (
     Fault("the controller is lost while the services are verified", ROLLED_BACK, "the same, by the second of its two limits",
           kill_at="stage | Keep it for good", services_timeout=150, says="never confirmed"),
     Fault("the clock jumps by a year during the trial", DONE, "the unit counts by /proc/uptime; the kernel is confirmed as usual", JUMP),
-    Fault("the disk is full when the stage begins", REFUSED, "the run's document cannot be written, so nothing else is",
+    Fault("the disk is full when the stage begins", REFUSED, "no module can run, and nothing is changed; it is said where to look",
           FULL, says="df -h"),
     Fault("the disk fills up when the trial is to be armed", REFUSED, "what was written for it is taken back; the end is told though it cannot be written",
           kill_at="trial | Boot the new kernel once", meanwhile=FULL, says="THE END OF THE RUN COULD NOT BE WRITTEN DOWN"),
