@@ -45,13 +45,13 @@ def costs_at_most(limit, where, folder):
 
 def test_kmem_facts_costs_little_on_a_healthy_host(job, where, quiet, tmp_path):
     job.wait_for_docker()
-    # the aim is 1.3; 1.37 to 1.44 were measured with nothing else at work, 1.48 to 1.52 on the sick host (aim 1.5)
+    # the aim is 1.3; 1.31 and 1.56 were measured with nothing else at work, 1.37 and 1.32 on the sick host (aim 1.5)
     costs_at_most(1.6, where, tmp_path)
 
 
 def test_kmem_facts_costs_little_on_the_sick_host(job, where, tmp_path):
     job.make_sick()
-    costs_at_most(1.7, where, tmp_path)
+    costs_at_most(1.6, where, tmp_path)
 
 
 def test_no_forbidden_read_and_nothing_is_written(vm, where):
