@@ -85,7 +85,8 @@ def test_remediate_from_the_answers_of_a_survey(vm, host, tmp_path):
     # the events, one after the other
     tasks = done.tasks()
     order = ["Ask for what only the operator can decide", "guard | Read the host", "Take the lock and write the run down",
-             "Write the argument to every boot entry", "Reboot and wait for an answer", "Prove by the boot id", "work | Write it into the run's document"]  # fmt: skip
+             "Write the argument to every boot entry", "Reboot and wait for an answer", "Prove by the boot id",
+             "work | Write it into the run's document"]  # fmt: skip
     places = [next(number for number, task in enumerate(tasks) if words in task) for words in order]
     # the argument is tried without writing before the run begins
     places[3] = max(number for number, task in enumerate(tasks) if order[3] in task)
