@@ -34,7 +34,9 @@ options:
     choices: [file, docker]
     default: file
   candidate:
-    description: The new runc, a file on the host. Not needed where I(directory) holds the right one already.
+    description:
+      - The new runc, a file on the host. Not needed where I(directory) holds the right one already. In check mode without either, only
+        what speaks against I(method) on this host is looked for.
     type: path
   sha256:
     description: Its SHA-256. Needed with O(state=present).
@@ -182,8 +184,10 @@ class Exchange(object):
     # present
 
     def present(self):
-        content = self.checked_candidate()
         self.refuse()
+        if self.module.check_mode and not self.options["candidate"] and digest(self.kept) != self.options["sha256"].lower():
+            return  # the new runc is not here yet
+        content = self.checked_candidate()
         if digest(self.kept) != self.options["sha256"].lower():
             before = _host.read_bytes(self.kept, None) if os.path.exists(self.kept) else None
             self.write("keep the new runc in %s" % self.kept, self.kept, content, 0o755, new=True)
@@ -234,13 +238,13 @@ class Exchange(object):
         arguments = (_host.probe_text("/proc/%s/cmdline" % pid)[0] or "").split("\0") if pid.isdigit() else []
         clash = _exchange.flags_against(arguments)
         if clash:
-            raise Stop("dockerd is started with %s, and with the same in %s it would refuse to start. Nothing was changed. Use method=file, or "
-                       "move these flags out of the service file." % (" and ".join(clash), DAEMON))  # fmt: skip
+            raise Stop("dockerd is started with %s, and with the same in %s it would refuse to start. Nothing was changed. Use method=file (-e "
+                       "runc_nokmem_method=file), or move these flags out of the service file." % (" and ".join(clash), DAEMON))  # fmt: skip
         other = _exchange.other_default(text)
         if other not in ("", RUNTIME):
             raise Stop("Docker's default runtime is %s (%s), and containers that need it would start without it. Nothing was changed. Use "
-                       "method=file, which exchanges the runc that is behind it; or, where no container needs %s by default, take "
-                       "\"default-runtime\" out of that file, type systemctl reload docker, and run this again." % (other, DAEMON, other))
+                       "method=file (-e runc_nokmem_method=file), which exchanges the runc that is behind it; or, where no container needs %s by "
+                       "default, take \"default-runtime\" out of that file, type systemctl reload docker, and run this again." % (other, DAEMON, other))
 
     def found_targets(self):
         """Paths to exchange: those exchanged before, and those asked for, else those that switch accounting on."""

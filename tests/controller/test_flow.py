@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
+WHY = {"__kmem_why": yaml.safe_load((REPO / "playbooks" / "remediate.yml").read_text())[0]["vars"]["__kmem_why"]}
 EL7, UPDATE, ML = "3.10.0-1127.el7.x86_64", "3.10.0-1160.el7.x86_64", "6.9.7-1.el7.elrepo.x86_64"
 
 # What every stand-in does: notes that it was called, and answers with what the host's world has for it in this boot.
@@ -139,7 +140,7 @@ def go(stage, tmp_path, hosts, tasks, **variables):
     where = {name: {**here, "world": str(tmp_path / name), **own} for name, (_there, own) in hosts.items()}
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": where}}))
     book = stage / "playbooks" / f"{tmp_path.name}.yml"
-    book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "environment": {"WORLD": "{{ world }}"}, "tasks": tasks}]))
+    book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "environment": {"WORLD": "{{ world }}"}, "vars": WHY, "tasks": tasks}]))
     path = os.pathsep.join([str(stage.parents[2]), os.environ.get("ANSIBLE_COLLECTIONS_PATH", "")])
     env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_FORCE_COLOR": "0",
            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}  # fmt: skip

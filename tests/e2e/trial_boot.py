@@ -88,10 +88,15 @@ def answering(vm):
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def at_task(note, name, **more):
+    """The environment in which killer/kill_at.py acts at the task of that NAME, and puts it into the file NOTE."""
+    return {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "killer"), "ANSIBLE_CALLBACKS_ENABLED": "kill_at", "KILL_NOTE": str(note),
+            "KILL_AT_NAME": name, **more}  # fmt: skip
+
+
 def killed(vm, where, note, fault):
     """The run whose controller, and perhaps the host's power, goes away in the middle."""
-    env = {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "killer"), "ANSIBLE_CALLBACKS_ENABLED": "kill_at", "KILL_NOTE": str(note),
-           "KILL_AT_NAME": fault.kill_at or "never", "KILL_AFTER": str(fault.kill_after)}  # fmt: skip
+    env = at_task(note, fault.kill_at or "never", KILL_AFTER=str(fault.kill_after))
     if fault.serial:
         env["KILL_FILE"] = str(note) + ".now"
         seen = vm.serial_log.stat().st_size
@@ -114,8 +119,7 @@ def killed(vm, where, note, fault):
 def disturbed(vm, where, note, fault):
     """The run while which something else happens on the host."""
     go_on = pathlib.Path(str(note) + ".on")
-    env = {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "killer"), "ANSIBLE_CALLBACKS_ENABLED": "kill_at", "KILL_NOTE": str(note),
-           "KILL_AT_NAME": fault.kill_at, "KILL_WAIT": str(go_on)}  # fmt: skip
+    env = at_task(note, fault.kill_at, KILL_WAIT=str(go_on))
     results = []
     thread = threading.Thread(target=lambda: results.append(remediate(where, env)))
     thread.start()
@@ -132,7 +136,12 @@ def test_no_host_is_lost(vm, job, tmp_path, fault):
     try:
         away = survive(vm, job, tmp_path, fault)
     except Exception:
-        note(fault.name, fault.happens, 0, "wrong" if back_within(vm, 300) else "lost")
+        try:
+            wait_for(lambda: reachable(vm), 300)
+        except AssertionError:
+            note(fault.name, fault.happens, 0, "lost")
+        else:
+            note(fault.name, fault.happens, 0, "wrong")
         raise
     note(fault.name, fault.happens, away, fault.ends)
 
@@ -202,19 +211,7 @@ def containers(vm):
 
 
 def reachable(vm):
-    try:
-        return vm.run("true", check=False, timeout=30).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
-
-
-def back_within(vm, seconds):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if reachable(vm):
-            return True
-        time.sleep(1)
-    return False
+    return answering(vm) != ""
 
 
 def default(vm):
@@ -252,9 +249,7 @@ def test_rollback_of_a_run_whose_trial_is_at_work(vm, tmp_path):
     """Nobody waits for the unit on the host: the admin has changed his mind."""
     vm.restore("ready")
     where = play.inventory(vm)
-    env = {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "killer"), "ANSIBLE_CALLBACKS_ENABLED": "kill_at", "KILL_NOTE": str(tmp_path / "note"),
-           "KILL_AT_NAME": "stage | Keep it for good"}  # fmt: skip
-    assert remediate(where, env).returncode == -9
+    assert remediate(where, at_task(tmp_path / "note", "stage | Keep it for good")).returncode == -9
     assert kernel_of(vm) == ML
     done = play.playbook("rollback", where, timeout=900, **VARIABLES)
     assert done.returncode == 0 and "ROLLED BACK" in done.stdout, done.stdout

@@ -185,6 +185,10 @@ def test_docker_with_a_default_runtime_of_its_own_is_refused(host):
     done = host.run(method="docker")
     assert done["failed"] and "default runtime is nvidia" in done["msg"] and "method=file" in done["msg"]
     assert "Done until then: nothing" in done["msg"] and read(host.daemon) == text and not os.path.exists(host.kept)
+    # before the new runc is fetched, too, and for a plan
+    early = host.run(method="docker", candidate=None, check=True)
+    assert early["failed"] and early["msg"] == done["msg"]
+    assert not host.run(method="file", candidate=None, check=True)["failed"]
 
 
 def test_docker_comes_and_goes_byte_for_byte(host):
