@@ -82,11 +82,6 @@ class Vm:
         return int(self._state[service])
 
     @property
-    def copied(self) -> bool:
-        """Whether this machine is a finished copy of another one."""
-        return (self.directory / "copied").exists()
-
-    @property
     def port(self) -> int:
         """The port on the loopback address that leads to the guest's SSH."""
         return self.port_of("ssh")
@@ -252,20 +247,23 @@ class Vm:
         self._hang_up()
         qemu.monitor(self.directory, f"loadvm {tag}", MONITOR_SECONDS)
 
-    def copy_to(self, other: Vm, tag: str) -> None:
-        """Make OTHER a machine that runs on from what is saved under TAG, and has the same snapshots. This one stands still meanwhile."""
-        other.destroy()
-        other.directory.mkdir(parents=True)
+    def put_by(self, folder: Path) -> None:
+        """Copy the machine with all its snapshots into a new FOLDER, for run_on(); it stands still meanwhile."""
+        folder.mkdir()
         qemu.monitor(self.directory, "stop", MONITOR_SECONDS)
         try:
-            output(["cp", "--sparse=always", str(self.overlay), str(other.overlay)])
-            shutil.copytree(self.mirror, other.mirror)
+            output(["cp", "--sparse=always", str(self.overlay), str(folder / self.overlay.name)])
         finally:
             qemu.monitor(self.directory, "cont", MONITOR_SECONDS)
-        other.boot(other.overlay, extra=["-loadvm", tag])
-        other.wait_ssh()
-        other._note(append=self._state.get("append", ""))
-        (other.directory / "copied").touch()
+        shutil.copytree(self.mirror, folder / self.mirror.name)
+
+    def run_on(self, folder: Path, tag: str) -> None:
+        """Become what was put by in FOLDER, where it was at its snapshot TAG."""
+        self.destroy()
+        shutil.copytree(folder / self.mirror.name, self.directory / self.mirror.name)
+        output(["cp", "--sparse=always", str(folder / self.overlay.name), str(self.overlay)])
+        self.boot(self.overlay, extra=["-loadvm", tag])
+        self.wait_ssh()
 
     def _hang_up(self) -> None:
         """End the connections that Ansible keeps open: the guest of before knows nothing of them, and they would hang."""

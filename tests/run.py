@@ -5,7 +5,6 @@ Usage: tests/run.py [STAGE ...]. Without a stage all run but those of BY_NAME_ON
 it, beside the others. A failed stage does not keep the others from running. Logs and the staged collection are in build/, what is expensive
 to make is in the cache (lab/README.md).
 """
-import concurrent.futures
 import fcntl
 import json
 import os
@@ -27,6 +26,8 @@ BESIDE = BUILD / "beside"  # is there while other stages run beside those on the
 # in this order: where seconds are compared, nothing else should be at work any more
 E2E = ("test_main_job.py", "test_whole_night.py", "test_cost.py")
 MORE = ("test_runc.py", "test_awx.py")
+# for files in which each test begins anew and spends its time on waiting for reboots; a machine takes the next test when it is free
+TWO_MACHINES = ("--numprocesses=2", "--maxschedchunk=1", "--durations=0", "--durations-min=1")
 sys.path.insert(0, str(REPO))
 
 from lab import containers, image, molecule, others, python27, venv  # noqa: E402  pylint: disable=wrong-import-position
@@ -139,9 +140,7 @@ def faults():
     """The trial boot against every fault, or those with the words of EL7OPS_FAULT; each that ends well gets its line in docs/safety.md."""
     seen = BUILD / "faults.json"
     seen.unlink(missing_ok=True)
-    env = {"EL7OPS_FAULTS": str(seen)}
-    one = os.environ.get("EL7OPS_FAULT")
-    counts = run_pytest(["e2e/trial_boot.py"], ["-s"], env) if one else on_two_machines("e2e/trial_boot.py", env)
+    counts = run_pytest(["e2e/trial_boot.py"], ["-s"] if os.environ.get("EL7OPS_FAULT") else TWO_MACHINES, {"EL7OPS_FAULTS": str(seen)})
     if seen.exists():
         safety_table([json.loads(line) for line in seen.read_text().splitlines()])
     return counts
@@ -149,20 +148,7 @@ def faults():
 
 def killer():
     """The controller or the power goes away at random moments of the whole run."""
-    return on_two_machines("e2e/random_killer.py", {})
-
-
-def on_two_machines(path, env):
-    """(passed, failed) of a file in which each test spends its time on waiting for reboots: every second test on a machine of its own.
-
-    A file whose machine takes long to make ready makes the first one, and copies it for the second.
-    """
-    tools()
-    more = ({"EL7OPS_COPIES": "e2e-1"}, {"EL7OPS_COPIED": "1"})
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        halves = [pool.submit(run_pytest, [path], ["-s"], {**env, "EL7OPS_SHARE": f"{number}/2", "EL7OPS_VM": f"e2e-{number}", **more[number]})
-                  for number in range(2)]  # fmt: skip
-    return tuple(map(sum, zip(*(half.result() for half in halves))))
+    return run_pytest(["e2e/random_killer.py"], TWO_MACHINES)
 
 
 def safety_table(rows):
@@ -186,7 +172,7 @@ def safety_table(rows):
 def run_pytest(paths, options, more=None, log=None):
     """(passed, failed) of the tests below tests/PATHS; live on the screen, because they take minutes, or with LOG only if they fail."""
     env = {**environment(), **(more or {})}
-    results = BUILD / f"{paths[0].replace('/', '-')}-{env.get('EL7OPS_VM', 'all')}.xml"
+    results = BUILD / f"{paths[0].replace('/', '-')}.xml"
     results.unlink(missing_ok=True)
     argv = [venv.ensure() / "python", "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={results}", *options,
             *(f"tests/{path}" for path in paths)]  # fmt: skip

@@ -65,6 +65,8 @@ THIEF = (
     " && rpm -i http://mirror.lab/elrepo-kernel/kernel-lt-%s.rpm && grubby --default-kernel | grep -q 5.4" % kernel.KERNEL_LT
 )
 FULL = "fallocate -l $(( $(df --output=avail -B1 / | tail -1) - 8192 )) /filler; cat /dev/zero > /filler2 2> /dev/null; true"
+# what is free in the block is #s; a name, and less than the trial needs, is kept free
+FILL = f"grub2-editenv {ENV} set filler=$(head -c $(( $(tr -dc '#' < {ENV} | wc -c) - 40 )) /dev/zero | tr '\\0' x)"
 # the host tells on its console when the database has the new version and not yet lost the old one
 HALFWAY = "half of the transaction is done"
 TELL = (
@@ -118,8 +120,7 @@ FAULTS = (
     Fault("the disk fills up when the trial is to be armed", REFUSED, "what was written for it is taken back; the end is told though it cannot be written",
           kill_at="trial | Boot the new kernel once", meanwhile=FULL, says="THE END OF THE RUN COULD NOT BE WRITTEN DOWN"),
     Fault("the environment block is damaged", DONE, "it is made anew before the trial is armed", f"printf damaged > {ENV}"),
-    Fault("the environment block is full", REFUSED, "it is counted before anything is written",
-          f"grub2-editenv {ENV} set filler=$(head -c 900 /dev/zero | tr '\\0' x)", says="do not fit"),
+    Fault("the environment block is full", REFUSED, "it is counted before anything is written", FILL, says="do not fit"),
     Fault("somebody installs a kernel that takes the default, before the reboot", DONE,
           "the running kernel is made the default again before the trial is armed", kill_at=BOOT, between=THIEF),
     Fault("somebody installs a kernel that takes the default, while the trial is armed", DONE, "the trial is armed anew before the reboot",

@@ -361,6 +361,7 @@ def window_around_now():
 def test_a_kernel_that_does_not_hold_is_left_for_the_old_one(vm, job, reports, tmp_path, fault):
     """A few of the faults of trial_boot.py, on the way."""
     VARIABLES["common_report_dir"] = str(reports)
+    vm.restore("ready")
     survive(vm, job, tmp_path, fault)
 
 

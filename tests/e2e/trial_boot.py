@@ -6,6 +6,7 @@ on its own machine. Not found by pytest on its own: the file has another name th
 """
 
 import datetime
+import fcntl
 import json
 import os
 import pathlib
@@ -19,7 +20,6 @@ from faults import DONE, EL7, FAULTS, ML, ROLLED_BACK, TWO_RUNS, UPDATE
 
 from lab import play, qemu
 from lab.poller import Poller
-from lab.vm import Vm
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parents[1]
@@ -34,24 +34,49 @@ SCHEMA = json.loads((REPO / "roles" / "common" / "files" / "report.schema.json")
 
 @pytest.fixture(scope="module", autouse=True)
 def before(vm, job, tmp_path_factory):
-    """A host on which everything is ready but the boot of the new kernel; with a second machine, it is made once and copied."""
+    """The host before the run."""
     VARIABLES["common_report_dir"] = str(tmp_path_factory.mktemp("reports"))
-    if "EL7OPS_COPIED" in os.environ:
-        wait_for(lambda: vm.copied, 1200)
-        return
     vm.start(fresh=True, append="el7_memcg_id_max=400")
     job.wait_for_docker()
     vm.run("docker run -d --name web --restart always --network none busybox:lab sleep 1000000", timeout=120)
     vm.run("sync")
     vm.snapshot("evening")
-    now = datetime.datetime.now(datetime.timezone.utc)
-    window = f"{now - datetime.timedelta(hours=1):%H:%M}-{now + datetime.timedelta(hours=4):%H:%M}"
-    done = remediate(play.inventory(vm), kmem_window=window, kmem_stage_minutes={"grub_default": 600})
-    assert done.returncode == 0 and document(vm)["status"] == "paused", done.stdout
-    vm.run("sync")
-    vm.snapshot("ready")
-    for name in os.environ.get("EL7OPS_COPIES", "").split():
-        vm.copy_to(Vm(name), "ready")
+
+
+@pytest.fixture(scope="module")
+def stand(vm, tmp_path_factory):
+    """Takes the host to one of its two moments: "evening", or "ready" for the boot of the new kernel, all else being done.
+
+    It gets ready when a test first wants that. Where two machines share the tests, one does, and the other goes on from its copy.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    had = {"evening"}
+
+    def get_ready():
+        vm.restore("evening")
+        now = datetime.datetime.now(datetime.timezone.utc)
+        window = f"{now - datetime.timedelta(hours=1):%H:%M}-{now + datetime.timedelta(hours=4):%H:%M}"
+        done = remediate(play.inventory(vm), kmem_window=window, kmem_stage_minutes={"grub_default": 600})
+        assert done.returncode == 0 and document(vm)["status"] == "paused", done.stdout
+        vm.run("sync")
+        vm.snapshot("ready")
+        vm.put_by(shared / "ready")
+
+    def at(moment):
+        if moment in had:
+            vm.restore(moment)
+            return
+        with open(shared / "lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (shared / "ready").exists():
+                vm.run_on(shared / "ready", "ready")
+            else:
+                get_ready()
+        had.add(moment)
+
+    return at
 
 
 def remediate(where, env=None, **variables):
@@ -131,8 +156,10 @@ def disturbed(vm, where, note, fault):
     return results[0]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
-def test_no_host_is_lost(vm, job, tmp_path, fault):
+# the longest first: one machine is at work on it while the other gets ready for the rest
+@pytest.mark.parametrize("fault", sorted(FAULTS, key=lambda fault: not fault.evening), ids=lambda fault: fault.name.replace(" ", "-"))
+def test_no_host_is_lost(vm, job, stand, tmp_path, fault):
+    stand("evening" if fault.evening else "ready")
     try:
         away = survive(vm, job, tmp_path, fault)
     except Exception:
@@ -155,7 +182,6 @@ def note(name, happens, away, ends):
 
 def survive(vm, job, tmp_path, fault):
     """Break the host that stands ready, and hold it to the end that the fault has to have; for how many seconds it was away."""
-    vm.restore("evening" if fault.evening else "ready")
     where = play.inventory(vm)  # a machine whose power was cut has other ports
     if fault.before:
         vm.run(fault.before, timeout=120)
@@ -224,8 +250,8 @@ def no_traces(vm):
     assert vm.run(f"{left}; grub2-editenv list | grep next_entry=.", check=False).stdout == ""
 
 
-def test_two_runs_at_once_and_the_way_back_from_a_finished_upgrade(vm):
-    vm.restore("ready")
+def test_two_runs_at_once_and_the_way_back_from_a_finished_upgrade(vm, stand):
+    stand("ready")
     results, where = [], play.inventory(vm)
     first = threading.Thread(target=lambda: results.append(remediate(where)))
     with Poller(vm, ["ssh"]) as poller:
@@ -245,9 +271,9 @@ def test_two_runs_at_once_and_the_way_back_from_a_finished_upgrade(vm):
     no_traces(vm)
 
 
-def test_rollback_of_a_run_whose_trial_is_at_work(vm, tmp_path):
+def test_rollback_of_a_run_whose_trial_is_at_work(vm, stand, tmp_path):
     """Nobody waits for the unit on the host: the admin has changed his mind."""
-    vm.restore("ready")
+    stand("ready")
     where = play.inventory(vm)
     assert remediate(where, at_task(tmp_path / "note", "stage | Keep it for good")).returncode == -9
     assert kernel_of(vm) == ML
