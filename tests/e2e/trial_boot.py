@@ -156,7 +156,40 @@ def disturbed(vm, where, note, fault):
     return results[0]
 
 
-# the longest first: one machine is at work on it while the other gets ready for the rest
+def test_two_runs_at_once_and_the_way_back_from_a_finished_upgrade(vm, stand):
+    stand("ready")
+    results, where = [], play.inventory(vm)
+    first = threading.Thread(target=lambda: results.append(remediate(where)))
+    with Poller(vm, ["ssh"]) as poller:
+        first.start()
+        wait_for(lambda: vm.run("cat /var/lib/el7ops-kmem/lock", check=False, timeout=30).returncode == 0, 120)
+        second = remediate(play.inventory(vm, ansible_ssh_extra_args="-o ControlMaster=no"))
+        assert second.returncode == 2 and "another run holds the lock" in one_line(second), second.stdout
+        first.join()
+    assert results[0].returncode == 0 and document(vm)["status"] == "done", results[0].stdout
+    assert kernel_of(vm) == ML
+    note(TWO_RUNS, "the second is refused: the first holds the lock on the host", round(poller.watches["ssh"].seconds), DONE)
+    done = play.playbook("rollback", where, timeout=900, **VARIABLES, kmem_remove_kernel=True)
+    assert done.returncode == 0 and "ROLLED BACK" in done.stdout, done.stdout
+    assert kernel_of(vm) == EL7 and default(vm) == EL7
+    # the update stays, the kernel that the run brought goes
+    assert vm.run("rpm -q kernel-ml", check=False).returncode == 1 and UPDATE.removesuffix(".x86_64") in vm.run("rpm -q kernel").stdout
+    no_traces(vm)
+
+
+def test_rollback_of_a_run_whose_trial_is_at_work(vm, stand, tmp_path):
+    """Nobody waits for the unit on the host: the admin has changed his mind."""
+    stand("ready")
+    where = play.inventory(vm)
+    assert remediate(where, at_task(tmp_path / "note", "stage | Keep it for good")).returncode == -9
+    assert kernel_of(vm) == ML
+    done = play.playbook("rollback", where, timeout=900, **VARIABLES)
+    assert done.returncode == 0 and "ROLLED BACK" in done.stdout, done.stdout
+    assert kernel_of(vm) == EL7 and default(vm) == EL7
+    no_traces(vm)
+
+
+# the longest first: one machine is at work on it while the other gets ready for the tests above
 @pytest.mark.parametrize("fault", sorted(FAULTS, key=lambda fault: not fault.evening), ids=lambda fault: fault.name.replace(" ", "-"))
 def test_no_host_is_lost(vm, job, stand, tmp_path, fault):
     stand("evening" if fault.evening else "ready")
@@ -248,36 +281,3 @@ def no_traces(vm):
     """What is left of a trial would act again one day."""
     left = "ls /boot/grub2/custom.cfg /etc/el7ops-kmem/* /etc/systemd/system/el7ops* /etc/systemd/system/sysinit.target.d/* 2> /dev/null"
     assert vm.run(f"{left}; grub2-editenv list | grep next_entry=.", check=False).stdout == ""
-
-
-def test_two_runs_at_once_and_the_way_back_from_a_finished_upgrade(vm, stand):
-    stand("ready")
-    results, where = [], play.inventory(vm)
-    first = threading.Thread(target=lambda: results.append(remediate(where)))
-    with Poller(vm, ["ssh"]) as poller:
-        first.start()
-        wait_for(lambda: vm.run("cat /var/lib/el7ops-kmem/lock", check=False, timeout=30).returncode == 0, 120)
-        second = remediate(play.inventory(vm, ansible_ssh_extra_args="-o ControlMaster=no"))
-        assert second.returncode == 2 and "another run holds the lock" in one_line(second), second.stdout
-        first.join()
-    assert results[0].returncode == 0 and document(vm)["status"] == "done", results[0].stdout
-    assert kernel_of(vm) == ML
-    note(TWO_RUNS, "the second is refused: the first holds the lock on the host", round(poller.watches["ssh"].seconds), DONE)
-    done = play.playbook("rollback", where, timeout=900, **VARIABLES, kmem_remove_kernel=True)
-    assert done.returncode == 0 and "ROLLED BACK" in done.stdout, done.stdout
-    assert kernel_of(vm) == EL7 and default(vm) == EL7
-    # the update stays, the kernel that the run brought goes
-    assert vm.run("rpm -q kernel-ml", check=False).returncode == 1 and UPDATE.removesuffix(".x86_64") in vm.run("rpm -q kernel").stdout
-    no_traces(vm)
-
-
-def test_rollback_of_a_run_whose_trial_is_at_work(vm, stand, tmp_path):
-    """Nobody waits for the unit on the host: the admin has changed his mind."""
-    stand("ready")
-    where = play.inventory(vm)
-    assert remediate(where, at_task(tmp_path / "note", "stage | Keep it for good")).returncode == -9
-    assert kernel_of(vm) == ML
-    done = play.playbook("rollback", where, timeout=900, **VARIABLES)
-    assert done.returncode == 0 and "ROLLED BACK" in done.stdout, done.stdout
-    assert kernel_of(vm) == EL7 and default(vm) == EL7
-    no_traces(vm)
