@@ -87,10 +87,10 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 SLACK = 26 * 3600
 
 
-def candidates(text):
-    """The lines of a text that have one of WORDS, in their order; nothing is done for each of the other lines."""
+def candidates(text, words=WORDS):
+    """The lines of a text that have one of these words, in their order; nothing is done for each of the other lines."""
     spans = set()
-    for word in WORDS:
+    for word in words:
         at = text.find(word)
         while at >= 0:
             end = text.find("\n", at)

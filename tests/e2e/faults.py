@@ -67,10 +67,12 @@ THIEF = (
 FULL = "fallocate -l $(( $(df --output=avail -B1 / | tail -1) - 8192 )) /filler; cat /dev/zero > /filler2 2> /dev/null; true"
 # what is free in the block is #s; a name, and less than the trial needs, is kept free
 FILL = f"grub2-editenv {ENV} set filler=$(head -c $(( $(tr -dc '#' < {ENV} | wc -c) - 40 )) /dev/zero | tr '\\0' x)"
-# the host tells on its console when the database has the new version and not yet lost the old one
+# the host tells on its console when the database has the new version and not yet lost the old one; rpm is slow, so it is not asked before
+# something is installed
 HALFWAY = "half of the transaction is done"
 TELL = (
-    "systemd-run --no-block sh -c 'until rpm -q mariadb-server | sed -n 2p | grep -q .; do sleep 0.05; done; echo %s > /dev/ttyS0'" % HALFWAY
+    "touch /run/tell; systemd-run --no-block sh -c 'until [ /var/lib/rpm/Packages -nt /run/tell ]; do sleep 0.5; done;"
+    " until rpm -q mariadb-server | sed -n 2p | grep -q .; do sleep 0.05; done; echo %s > /dev/ttyS0'" % HALFWAY
 )
 # stands for package-cleanup --cleandupes (yum-utils), which the lab's yum has not
 CLEAN = (
