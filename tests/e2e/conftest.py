@@ -11,7 +11,7 @@ import testinfra
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from lab import image, play  # noqa: E402
+from lab import image, play, qemu  # noqa: E402
 from lab.demo import Job  # noqa: E402
 from lab.vm import Vm  # noqa: E402
 
@@ -25,8 +25,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module")
 def vm():
-    # with pytest -n, each worker has a machine of its own
-    machine = Vm("-".join(filter(None, ["e2e", os.environ.get("PYTEST_XDIST_WORKER")])))
+    # with pytest -n, each worker has a machine of its own; two of two processors each are a quarter slower on two cores, as a processor
+    # that has no core just then lets the other wait
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        qemu.SMP = 1
+    machine = Vm("-".join(filter(None, ["e2e", worker])))
     machine.destroy()
     yield machine
     machine.destroy()

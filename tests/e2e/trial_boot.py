@@ -38,7 +38,8 @@ def before(vm, job, tmp_path_factory):
     VARIABLES["common_report_dir"] = str(tmp_path_factory.mktemp("reports"))
     vm.start(fresh=True, append="el7_memcg_id_max=400")
     job.wait_for_docker()
-    vm.run("docker run -d --name web --restart always --network none busybox:lab sleep 1000000", timeout=120)
+    # a sleep that is process 1 does not end by itself, and Docker would wait for it at each reboot
+    vm.run("docker run -d --name web --restart always --network none --stop-signal KILL busybox:lab sleep 1000000", timeout=120)
     vm.run("sync")
     vm.snapshot("evening")
 
