@@ -21,6 +21,7 @@ REPO = pathlib.Path(__file__).resolve().parent.parent
 BUILD = REPO / "build"
 # ansible-test insists on this path; Ansible finds the collection there too
 COLLECTIONS = BUILD / "collections"
+SAFETY = REPO / "docs" / "safety.md"
 STAGED = COLLECTIONS / "ansible_collections" / "el7ops" / "kmem"
 BESIDE = BUILD / "beside"  # is there while other stages run beside those on the virtual machine
 # in this order: where seconds are compared, nothing else should be at work any more
@@ -137,36 +138,59 @@ def more():
 
 
 def faults():
-    """The trial boot against every fault, or those with the words of EL7OPS_FAULT; each that ends well gets its line in docs/safety.md."""
-    seen = BUILD / "faults.json"
-    seen.unlink(missing_ok=True)
-    counts = run_pytest(["e2e/trial_boot.py"], ["-s"] if os.environ.get("EL7OPS_FAULT") else TWO_MACHINES, {"EL7OPS_FAULTS": str(seen)})
-    if seen.exists():
-        safety_table([json.loads(line) for line in seen.read_text().splitlines()])
+    """The trial boot against every fault, or those with the words of EL7OPS_FAULT; each gets its line in docs/safety.md."""
+    counts, rows = with_rows("e2e/trial_boot.py", ["-s"] if os.environ.get("EL7OPS_FAULT") else TWO_MACHINES)
+    safety_table(rows)
     return counts
 
 
 def killer():
-    """The controller or the power goes away at random moments of the whole run."""
-    return run_pytest(["e2e/random_killer.py"], TWO_MACHINES)
+    """The controller or the power goes away at random moments of the whole run; each seed gets its line in docs/safety.md."""
+    counts, rows = with_rows("e2e/random_killer.py", TWO_MACHINES)
+    killer_table(rows)
+    return counts
+
+
+def with_rows(path, options):
+    """The counts of a file of tests, and what they put into the file that EL7OPS_FAULTS names."""
+    seen = BUILD / "rows.json"
+    seen.unlink(missing_ok=True)
+    counts = run_pytest([path], options, {"EL7OPS_FAULTS": str(seen)})
+    return counts, [json.loads(line) for line in seen.read_text().splitlines()] if seen.exists() else []
 
 
 def safety_table(rows):
-    """Put what was seen into docs/safety.md, between its two marks; a line stays until its fault is met again."""
+    """What became of the faults; a line stays until its fault is met again."""
     sys.path.insert(0, str(REPO / "tests" / "e2e"))
     from faults import ENDS, NAMES  # pylint: disable=import-outside-toplevel  # needs the lab, which is not everybody's
 
-    page = REPO / "docs" / "safety.md"
-    head, mark, rest = page.read_text().partition("<!-- make faults -->\n")
-    old, end, tail = rest.partition("<!-- end -->")
-    lines = {line.split(" | ")[0].removeprefix("| "): line for line in old.splitlines() if line.startswith("| ")}
+    lines = {line.split(" | ")[0].removeprefix("| "): line for line in old_table("faults") if line.startswith("| ")}
     for row in rows:
         lines[row["name"]] = f"| {row['name']} | {row['happens']} | {row['away']} s | {ENDS[row['ends']]} | {row['on']} |"
     known = [lines[name] for name in NAMES if name in lines]
     lost, wrong = (sum(f"| {ENDS[end]} |" in line for line in known) for end in ("lost", "wrong"))
-    table = ["| fault | what happens | away | end state | met on |", "| --- | --- | --- | --- | --- |", *known, "",
-             f"{len(known)} of {len(NAMES)} faults met, {lost} hosts lost, {wrong} not as they should end."]  # fmt: skip
-    page.write_text(head + mark + "\n".join(table) + "\n" + end + tail)
+    new_table("faults", ["| fault | what happens | away | end state | met on |", "| --- | --- | --- | --- | --- |", *known, "",
+                         f"{len(known)} of {len(NAMES)} faults met, {lost} hosts lost, {wrong} not as they should end."])  # fmt: skip
+
+
+def killer_table(rows):
+    """What became of the seeds of the last run."""
+    lines = [f"| {row['seed']} | {row['cut']} | {row['where']} | {row['next']} | {row['ends']} | {row['on']} |"
+             for row in sorted(rows, key=lambda row: row["seed"])]  # fmt: skip
+    wrong = sum("**" in row["ends"] for row in rows)
+    new_table("killer", ["| seed | cut was | at the task | the same command then | end state | met on |", "| --- | --- | --- | --- | --- | --- |",
+                         *lines, "", f"{len(rows)} seeds, {wrong} of them not as they should end."])  # fmt: skip
+
+
+def old_table(target):
+    """The lines of docs/safety.md that a target of make has written."""
+    return SAFETY.read_text().partition(f"<!-- make {target} -->\n")[2].partition("<!-- end -->")[0].splitlines()
+
+
+def new_table(target, lines):
+    """Put lines in their place."""
+    head, mark, rest = SAFETY.read_text().partition(f"<!-- make {target} -->\n")
+    SAFETY.write_text(head + mark + "\n".join(lines) + "\n<!-- end -->" + rest.partition("<!-- end -->")[2])
 
 
 def run_pytest(paths, options, more=None, log=None):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kills the controller, or cuts the host's power, at a random moment of strategy upgrade; ``make killer``, ten seeds, about an hour.
+"""Kills the controller, or cuts the host's power, at a random moment of strategy upgrade; ``make killer``, ten seeds, over an hour.
 
 Not found by pytest on its own: the file has another name than a test's, and is given by path.
 """
@@ -12,7 +12,7 @@ import random
 import jsonschema
 import pytest
 from faults import EL7, ML, UPDATE
-from trial_boot import SCHEMA, VARIABLES, no_traces, reachable, wait_for
+from trial_boot import SCHEMA, VARIABLES, no_traces, note_result, reachable, wait_for
 
 from lab import play
 
@@ -55,11 +55,22 @@ def test_whenever_it_is_killed_the_host_is_there_and_the_next_run_ends(vm, job, 
     if power:
         vm.kill()
     assert done.returncode in (-9, 0), done.stdout
-    where = note.read_text() if note.exists() else "the end"
-    print(f"seed {seed}: {'power cut' if power else 'controller killed'} {at.get('KILL_AFTER', 0)} s behind: {where}")
+    where = note.read_text().replace("el7ops.kmem.", "") if note.exists() else "the end of the run"
+    if "KILL_AFTER" in at:
+        where += ", %.1f s after it began" % float(at["KILL_AFTER"])
+    row = {"seed": seed, "cut": "the power" if power else "the controller", "where": where, "next": "none", "ends": "**not reachable**"}
+    try:
+        survive(vm, job, power, row)
+    finally:
+        note_result(**row)
+
+
+def survive(vm, job, power, row):
+    """The host is there, and the same command, or else the way back, ends well. ROW gets what was seen."""
     if power:
         vm.start(fresh=False)
     wait_for(lambda: reachable(vm), 300)
+    row["ends"] = "**not as it should be**"
     assert vm.run("uname -r").stdout.strip() in (EL7, UPDATE, ML)
     found = vm.run("cat /var/lib/el7ops-kmem/run.json", check=False)
     if found.returncode == 0:
@@ -69,11 +80,12 @@ def test_whenever_it_is_killed_the_host_is_there_and_the_next_run_ends(vm, job, 
         # it was on its way into a reboot, and went away under this run
         wait_for(lambda: reachable(vm), 300)
         done = run(vm, "remediate")
-    print(f"seed {seed}: the next run ended with {done.returncode}")
+    row["next"] = f"code {done.returncode}"
     if done.returncode != 0:
         # back by itself, or refused with a reason, such as an update that was cut off in the middle: the way back is open
         assert done.returncode == 3 or "NEXT:" in done.stdout or "REFUSED" in done.stdout, done.stdout
         back = run(vm, "rollback", kmem_take_over=True)
+        row["next"] += f", then rollback with code {back.returncode}"
         assert back.returncode == 0, (done.stdout, back.stdout)
         assert vm.run("uname -r").stdout.strip() == EL7
     else:
@@ -81,3 +93,4 @@ def test_whenever_it_is_killed_the_host_is_there_and_the_next_run_ends(vm, job, 
     no_traces(vm)
     job.wait_for_docker()
     assert vm.run("mysql -N -e 'SELECT 41+1'").stdout.strip() == "42"
+    row["ends"] = "the new kernel, confirmed" if done.returncode == 0 else "the old kernel"

@@ -208,10 +208,15 @@ def test_no_host_is_lost(vm, job, stand, tmp_path, fault):
 
 
 def note(name, happens, away, ends):
+    """What became of a fault."""
+    note_result(name=name, happens=happens, away=away, ends=ends)
+
+
+def note_result(**row):
     """One line for docs/safety.md, if tests/run.py wants it."""
     if RESULTS:
         with open(RESULTS, "a", encoding="utf-8") as out:
-            out.write(json.dumps({"name": name, "happens": happens, "away": away, "ends": ends, "on": str(datetime.date.today())}) + "\n")
+            out.write(json.dumps({**row, "on": str(datetime.date.today())}) + "\n")
 
 
 def survive(vm, job, tmp_path, fault):
