@@ -175,7 +175,7 @@ def safety_table(rows):
 
 def killer_table(rows):
     """What became of the seeds of the last run."""
-    lines = [f"| {row['seed']} | {row['cut']} | {row['where']} | {row['next']} | {row['ends']} | {row['on']} |"
+    lines = ["| {seed} | {cut} | {} | {next} | {ends} | {on} |".format(row["where"].replace("|", "\\|"), **row)
              for row in sorted(rows, key=lambda row: row["seed"])]  # fmt: skip
     wrong = sum("**" in row["ends"] for row in rows)
     new_table("killer", ["| seed | cut was | at the task | the same command then | end state | met on |", "| --- | --- | --- | --- | --- | --- |",
