@@ -157,13 +157,10 @@ class BootDoor(_door.Door):
             self.environment_changes = []
             return
         pairs = _grub.change_environment(self.now.pairs, self.variables)
-        raw = self.before[self.env] or b""
         # a damaged one is made anew
-        lacks = self.now.state == "ok" and _grub.environment_lacks(_host.decode(raw), self.now.pairs, self.variables)
+        old = _host.decode(self.before[self.env]) if self.now.state == "ok" else ""
         try:
-            if lacks:
-                raise _grub.GrubError("the variables do not fit into %d bytes, %d are missing" % (_grub.BLOCK_SIZE, lacks))
-            self.after[self.env] = _grub.environment_text(pairs).encode("utf-8")
+            self.after[self.env] = _grub.environment_text(pairs, old).encode("utf-8")
         except ValueError as error:
             raise _door.Stop("%s, %s. Look what fills it: grub2-editenv %s list; take out what nobody needs: grub2-editenv %s unset NAME" % (
                 self.env, error, self.env, self.env))

@@ -17,7 +17,7 @@ import re
 import struct
 import time
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _commands, _host, _journal, _logs, _runc, _schema
+from ansible_collections.el7ops.kmem.plugins.module_utils import _commands, _host, _logs, _runc, _schema
 
 # ids end at 65,535, so a longer list of live groups is not one of memory cgroups
 GROUP_LIMIT = 70000
@@ -137,7 +137,7 @@ def read_files(root, release):
         ("/proc/meminfo", lambda text: lines_with(text, lambda line: line.startswith(("MemTotal", "MemFree", "Slab", "SReclaim", "SUnreclaim")))),
         ("/etc/os-release", None),
         # of 6,000 lines, a look at each takes as long as all other files
-        ("/boot/config-%s" % release, lambda text: "".join(line + "\n" for line in _journal.candidates(text, ("_MEMCG", "CONFIG_SLUB=")))),
+        ("/boot/config-%s" % release, lambda text: "".join(line + "\n" for line in _schema.candidates(text, ("_MEMCG", "CONFIG_SLUB=")))),
         ("/sys/fs/cgroup/memory/memory.kmem.slabinfo", None),
         # what is not of the kernel's own tree: its letters are in parentheses
         ("/proc/modules", lambda text: lines_with(text, lambda line: "(" in line)),

@@ -16,7 +16,7 @@ import signal
 import stat
 import time
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _grub, _host
+from ansible_collections.el7ops.kmem.plugins.module_utils import _disk, _grub, _host
 
 # Where things are on a host. Tests put another root here.
 PATHS = {
@@ -177,7 +177,7 @@ class Door(object):
         new = not os.path.exists(path)
         if new and not os.path.isdir(os.path.dirname(path)):
             os.makedirs(os.path.dirname(path), 0o755)
-        staged = _host.stage_file(path, content)
+        staged = _disk.stage_file(path, content)
         try:
             if new:
                 os.chmod(staged, 0o644)
@@ -185,7 +185,7 @@ class Door(object):
         finally:
             if os.path.exists(staged):
                 os.unlink(staged)
-        _host.sync_directory(os.path.dirname(path))
+        _disk.sync_directory(os.path.dirname(path))
 
     def replace(self, what, path, content):
         self.replaced.append(path)
@@ -201,7 +201,7 @@ class Door(object):
         What is installed is what was checked. Tools empty the real file before they write it, or follow no link.
         """
         def act():
-            staged = _host.stage_file(path, content)
+            staged = _disk.stage_file(path, content)
             try:
                 raw = produce(staged)
                 self.replaced.append(path)
@@ -272,10 +272,10 @@ class Door(object):
                 os.makedirs(base, 0o700)
             os.mkdir(place, 0o700)
             for path, copy in copies:
-                os.rename(_host.stage_file(copy, self.before[path]), copy)
+                os.rename(_disk.stage_file(copy, self.before[path]), copy)
                 os.chmod(copy, stat.S_IMODE(os.stat(path).st_mode))
             for directory in (place, base):
-                _host.sync_directory(directory)
+                _disk.sync_directory(directory)
             self.backups.extend(dict(path=path, backup=copy) for path, copy in copies)
 
         if copies:
@@ -314,7 +314,7 @@ class Door(object):
         for place in sorted(places.values()):
             said = []
             self.write("write out the journal of %s, which GRUB does not read" % mount_of(place),
-                       lambda place=place, said=said: said.append(_host.settle(place)), path=place)  # fmt: skip
+                       lambda place=place, said=said: said.append(_disk.settle(place)), path=place)  # fmt: skip
             if said and said[0]:
                 self.actions[-1]["done"] = False
                 self.module.warn("The boot files are written, but the journal of %s could not be written out (%s). Should the power fail before "

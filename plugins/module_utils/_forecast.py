@@ -11,7 +11,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _journal
+from ansible_collections.el7ops.kmem.plugins.module_utils import _clock
 
 ID_SPACE = 65535
 DAY = 86400.0
@@ -23,7 +23,7 @@ NUMBER = (int, float)
 
 def sample(doc, facts):
     """{at, boot, leaked, live, capped} of one look at a host: what is kept for a forecast."""
-    taken = _journal.seconds_of(doc.get("taken_at")) if isinstance(doc.get("taken_at"), _journal.TEXT) else None
+    taken = _clock.seconds_of(doc.get("taken_at")) if isinstance(doc.get("taken_at"), _clock.TEXT) else None
     uptime = doc.get("uptime_s")
     boot = None
     if taken is not None and isinstance(uptime, NUMBER) and not isinstance(uptime, bool) and 0 <= uptime < 1e10:

@@ -449,28 +449,17 @@ def change_environment(variables, changes):
     return [(name, value) for name, value in result if value is not None]
 
 
-def environment_lines(variables):
-    """Variables as they stand in an environment block."""
-    return "".join("%s=%s\n" % (name, re.sub(r"([\\\n])", r"\\\1", value)) for name, value in variables)
+def environment_text(variables, old=""):
+    """An environment block as grub2-editenv makes it, in place of an C(old) one. Raises GrubError where it does not fit.
 
-
-def environment_lacks(text, variables, changes):
-    """How many bytes are missing in an environment block for a change of its variables.
-
-    What is free in it are the #s at its end: grub2-editenv keeps the lines of comment that newer ones begin it with (2.04).
+    Newer ones begin it with a comment and keep that (2.04).
     """
-    free = len(text) - len(text.rstrip("#"))
-    more, now = (len(environment_lines(pairs).encode("utf-8")) for pairs in (change_environment(variables, changes), variables))
-    return max(0, more - now - free)
-
-
-def environment_text(variables):
-    """An environment block as grub2-editenv makes it. Raises GrubError where it does not fit."""
-    lines = environment_lines(variables)
-    left = BLOCK_SIZE - len((SIGNATURE + lines).encode("utf-8"))
+    comment = re.match(r"(?:#[^\n]*\n)*", old).group(0) or SIGNATURE
+    lines = comment + "".join("%s=%s\n" % (name, re.sub(r"([\\\n])", r"\\\1", value)) for name, value in variables)
+    left = BLOCK_SIZE - len(lines.encode("utf-8"))
     if left < 0:
-        raise GrubError("the variables do not fit into %d bytes" % BLOCK_SIZE)
-    return SIGNATURE + lines + "#" * left
+        raise GrubError("the variables do not fit into %d bytes, %d are missing" % (BLOCK_SIZE, -left))
+    return lines + "#" * left
 
 
 def config_path(uefi, links, boot, os_id):

@@ -1,7 +1,7 @@
 # Copyright: el7ops.kmem contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only file that touches the system: bounded reads, commands with a time limit, whole-file writes.
+"""Bounded reads and commands with a time limit: with _disk.py, the only file that touches the system.
 
 Runs on Python 2.7.5 and 3.6+. Everything else in module_utils is pure functions over text and dicts.
 """
@@ -19,11 +19,9 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 
 READ_LIMIT = 65536
-FIFREEZE, FITHAW = 0xC0045877, 0xC0045878  # linux/fs.h
 # Python 2 tries to close each descriptor that the limit allows, a million on many Docker hosts, which takes half a second
 # for each command. What must not be inherited is marked instead (stream_from_child), as subprocess does with its own.
 CLOSE = sys.version_info[0] > 2
@@ -135,69 +133,6 @@ def finish(started, timeout, limit=4 * 1024 * 1024):
             pass
     child.stdout.close()
     return result
-
-
-def stage_file(path, content):
-    """Write bytes to a new file beside C(path), on disk before this returns; its name is returned.
-
-    The caller renames it over C(path): readers, and a power cut, meet the old file or the new one.
-    """
-    descriptor, name = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".el7ops-", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except (IOError, OSError):
-        os.unlink(name)
-        raise
-    return name
-
-
-def sync_directory(path):
-    """Make a rename below C(path) survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def settle(directory):
-    """Have a file system write to its place what is only in its journal so far. Returns "", or why that could not be done.
-
-    GRUB reads ext4 and XFS without their journals, where a rename can stay for minutes: after a power cut it sees the old files,
-    while Linux sees the new ones (GRUB 2.04 on ext4 booted the default of before; ``make fault NAME="before the reboot"``). A file
-    system that is frozen has written its journal out; it is thawed at once.
-    """
-    run(["sync"], 60)  # or all writers wait while the freeze does it
-    why, descriptor = "", os.open(directory, os.O_RDONLY)
-    reader, writer = os.pipe()
-    keeper = os.fork()
-    if not keeper:
-        # a process of its own thaws it: frozen it must not stay, should the one that froze it be killed in between
-        status = 1
-        try:
-            os.close(writer)
-            for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-                signal.signal(one, signal.SIG_IGN)
-            if not os.read(reader, 1):
-                fcntl.ioctl(descriptor, FITHAW, 0)
-            status = 0
-        finally:
-            os._exit(status)
-    try:
-        fcntl.ioctl(descriptor, FIFREEZE, 0)
-    except (IOError, OSError) as error:
-        os.write(writer, b"n")  # not frozen by us
-        if error.errno != errno.EOPNOTSUPP:  # no journal, as VFAT
-            why = os.strerror(error.errno)
-    os.close(writer)
-    if os.waitpid(keeper, 0)[1]:
-        why = "it was thawed by somebody else"
-    for one in (reader, descriptor):
-        os.close(one)
-    return why
 
 
 def stream_from_child(produce, timeout, limit=256 * 1024 * 1024, meanwhile=None):

@@ -11,9 +11,10 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import re
-import time
 
-TEXT = (type(""), type(u""))
+from ansible_collections.el7ops.kmem.plugins.module_utils import _clock, _schema
+
+TEXT = _clock.TEXT
 
 # glibc's words for ENOMEM and ENOSPC, beside the English ones
 NO_MEMORY = (
@@ -40,9 +41,6 @@ NO_SPACE = (
     u" \u0441\u0432\u043e\u0431\u043e\u0434\u043d\u043e\u0433\u043e \u043c\u0435\u0441\u0442\u0430",
     u"brak miejsca na urz\u0105dzeniu",
 )  # fmt: skip
-FAILING = ("mkdir_failed", "kmem_refused")
-# Each line that a pattern can match has one of these. Most lines of a log have none.
-WORDS = ("cgroup/", "cgroups/", "SLUB: Unable", "cache: ", "cache_from_obj", "kmem_cache", "in kmem_", "memory.kmem.limit", "Objects remaining", "mkdir /")
 
 # a directory of the memory controller, wherever it is mounted; a control file in it is another matter
 NAME = u"(?:[^\\s:'\"\u2018\u2019]|:(?=\\S))*"
@@ -80,29 +78,10 @@ LOOKS_ALIKE = (
     (None, "no space", r"mkdir /(?!sys/fs/cgroup)\S+: no space left on device"),
 )
 
-ISO_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?\s?(Z|[+-]\d\d:?\d\d)?")
-SYSLOG_TIME = r"^([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) "  # compiled where a line begins with a month
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-# a line without a zone can be of any; a clock that was set after the boot moves the rest
-SLACK = 26 * 3600
-
-
-def candidates(text, words=WORDS):
-    """The lines of a text that have one of these words, in their order; nothing is done for each of the other lines."""
-    spans = set()
-    for word in words:
-        at = text.find(word)
-        while at >= 0:
-            end = text.find("\n", at)
-            end = end if end >= 0 else len(text)
-            spans.add((text.rfind("\n", 0, at) + 1, end))
-            at = text.find(word, end)
-    return [text[begin:end] for begin, end in sorted(spans)]
-
 
 def matches(line):
     """[(name, match)] of what facts() counts in a line, each name once; the name None is for what only reads like it."""
-    if not any(word in line for word in WORDS):
+    if not any(word in line for word in _schema.WORDS):
         return []
     small = line.lower()
     words = u"|".join(re.escape(words) for words in NO_MEMORY + NO_SPACE if words in small)
@@ -131,63 +110,15 @@ def shorten(line, limit=1500):
     return line[:limit]
 
 
-def time_in(line):
-    """The match of the syslog time that a log line begins with, else of the first other time in it, or None."""
-    return (re.search(SYSLOG_TIME, line) if line[:3] in MONTHS else None) or ISO_TIME.search(line)
-
-
-def line_time(line):
-    """The time of a log line, as it stands there, or None."""
-    match = time_in(line)
-    return match.group(0).strip() if match else None
-
-
-def seconds_of(text, near=None):
-    """Seconds since 1970 of a time in a log line or a capture, or None. Without a zone it is taken for UTC.
-
-    The year of a syslog time is the latest that does not lie after C(near).
-    """
-    match = time_in(text or "")
-    try:
-        if match and match.re is ISO_TIME:
-            seconds = epoch(*[int(part) for part in match.groups()[:6]])
-            zone = (match.group(7) or "Z").replace(":", "")
-            if zone != "Z":
-                seconds -= (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[3:5]) * 60)
-            return seconds
-        if match and near is not None:
-            month = MONTHS.index(match.group(1)) + 1
-            year = time.gmtime(near).tm_year
-            for candidate in (year, year - 1):
-                seconds = epoch(candidate, month, *[int(part) for part in match.groups()[1:]])
-                if seconds <= near + SLACK:
-                    return seconds
-    except ValueError:
-        pass
-    return None
-
-
-def epoch(year, month, day, hour, minute, second):
-    """Seconds since 1970 of a time in UTC, as calendar.timegm() has it; importing that takes as long as reading a log."""
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
-        raise ValueError("no time")
-    # the year begins in March here, so that the leap day is its last
-    year -= month <= 2
-    days = year * 365 + year // 4 - year // 100 + year // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719469
-    return ((days * 24 + hour) * 60 + minute) * 60 + second
-
-
 def facts(lines, taken_at=None, uptime=None):
     """{read, signatures: [{id, count, last, sample}], look_alikes, mkdir_failed, before_boot} from log lines.
 
-    mkdir_failed is None where no log could be read. Lines that tell a time before the boot are not counted: the
+    Lines that tell a time before the boot are not counted: the
     reading half hands over lines since the boot only, a capture that somebody put together may not.
     """
-    result = {"read": lines is not None, "signatures": [], "look_alikes": 0, "mkdir_failed": None, "before_boot": 0}
-    if lines is None:
-        return result
-    now = seconds_of(taken_at) if isinstance(taken_at, TEXT) else None
-    boot = now - uptime - SLACK if now is not None and uptime is not None else None
+    result = {"read": True, "signatures": [], "look_alikes": 0, "mkdir_failed": 0, "before_boot": 0}
+    now = _clock.seconds_of(taken_at) if isinstance(taken_at, TEXT) else None
+    boot = now - uptime - _clock.SLACK if now is not None and uptime is not None else None
     hits = {}
     for line in lines:
         if not isinstance(line, TEXT):
@@ -196,18 +127,18 @@ def facts(lines, taken_at=None, uptime=None):
         found = matches(line)
         if not found:
             continue
-        then = seconds_of(line, now)
+        then = _clock.seconds_of(line, now)
         if boot is not None and then is not None and then < boot:
             result["before_boot"] += 1
             continue
         known = [(name, match) for name, match in found if name]
         for name, match in known:
-            hits.setdefault(name, []).append((line_time(line), match.group(0)[:300]))
+            hits.setdefault(name, []).append((_clock.line_time(line), match.group(0)[:300]))
         if not known:
             result["look_alikes"] += 1
     for name in NAMES:
         if name in hits:
             last, sample = hits[name][-1]
             result["signatures"].append({"id": name, "count": len(hits[name]), "last": last, "sample": sample})
-    result["mkdir_failed"] = sum(len(hits.get(name, [])) for name in FAILING)
+    result["mkdir_failed"] = sum(len(hits.get(name, [])) for name in _schema.FAILING)
     return result

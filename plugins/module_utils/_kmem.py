@@ -13,7 +13,7 @@ __metaclass__ = type
 
 import re
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _advice, _enablers, _forecast, _journal, _schema
+from ansible_collections.el7ops.kmem.plugins.module_utils import _advice, _enablers, _forecast, _schema
 
 ID_SPACE = 65535  # MEM_CGROUP_ID_MAX, the same in 3.10 and later
 EIO = 5
@@ -227,7 +227,13 @@ def accounting_facts(doc, slab):
 def symptom_facts(doc):
     """What _journal.facts() says about the log lines of a capture, and the errno of the probe."""
     uptime = part(doc, "uptime_s", (int, float))
-    facts = _journal.facts(part(doc, "logs", list), doc.get("taken_at"), uptime)
+    lines = part(doc, "logs", list)
+    facts = {"read": lines is not None, "signatures": [], "look_alikes": 0, "mkdir_failed": None if lines is None else 0, "before_boot": 0}
+    if lines:
+        # most hosts have no such line, and to compile this takes Python 2 as long as reading a log
+        from ansible_collections.el7ops.kmem.plugins.module_utils import _journal
+
+        facts = _journal.facts(lines, doc.get("taken_at"), uptime)
     facts["probe"] = part(part(doc, "probe", dict) or {}, "errno", int)
     return facts
 
@@ -335,7 +341,7 @@ def judge_what_was_seen(facts, doc, evidence):
         say("Creating a memory cgroup failed just now: %s (probe)." % NO_ROOM[symptoms["probe"]])
         verdict = "failing"
     if symptoms["mkdir_failed"]:
-        item = [item for item in symptoms["signatures"] if item["id"] in _journal.FAILING][0]
+        item = [item for item in symptoms["signatures"] if item["id"] in _schema.FAILING][0]
         when = ", last at %s" % item["last"] if item["last"] else ""
         say("Creating a memory cgroup failed %d times since the boot%s: \"%s\" (journal)." % (symptoms["mkdir_failed"], when, item["sample"]))
         verdict = "failing"

@@ -11,7 +11,7 @@ import os
 import re
 import time
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _host, _journal
+from ansible_collections.el7ops.kmem.plugins.module_utils import _clock, _host, _schema
 
 KEPT = 200
 TAIL = 4 << 20  # bytes of one file, of its end
@@ -44,7 +44,13 @@ def telling(root, journal, limit=6):
 
 def sift(text):
     """The telling lines of a text, shortened and without what looks like a secret."""
-    return [SECRET.sub(r"\1(hidden)", _journal.shorten(line)) for line in _journal.candidates(text) if _journal.telling(line)]
+    found = _schema.candidates(text)
+    if not found:
+        return []
+    # most hosts have no such line, and its patterns take long to compile
+    from ansible_collections.el7ops.kmem.plugins.module_utils import _journal
+
+    return [SECRET.sub(r"\1(hidden)", _journal.shorten(line)) for line in found if _journal.telling(line)]
 
 
 def messages(root):
@@ -78,8 +84,8 @@ def tail(path):
 
 def local_time(line):
     """Seconds since 1970 of a line of syslog, whose time is the host's; None where it has none."""
-    if _journal.ISO_TIME.match(line):
-        return _journal.seconds_of(line)
+    if _clock.ISO_TIME.match(line):
+        return _clock.seconds_of(line)
     now = time.time()
     year = time.localtime(now).tm_year
     for candidate in (year, year - 1):

@@ -8,6 +8,9 @@ __metaclass__ = type
 
 SCHEMA = 1
 UNLIMITED = 1 << 60  # bytes; a memory.limit_in_bytes from here on is none
+# Each line that a pattern can match has one of these. Most lines of a log have none.
+WORDS = ("cgroup/", "cgroups/", "SLUB: Unable", "cache: ", "cache_from_obj", "kmem_cache", "in kmem_", "memory.kmem.limit", "Objects remaining", "mkdir /")
+FAILING = ("mkdir_failed", "kmem_refused")
 
 
 def memory_mount(mounts):
@@ -26,3 +29,16 @@ def memory_mount(mounts):
         if fields[2] == "cgroup2":
             second = fields[1]
     return (2, second) if second and not first else (None, None)
+
+
+def candidates(text, words=WORDS):
+    """The lines of a text that have one of these words, in their order; nothing is done for each of the other lines."""
+    spans = set()
+    for word in words:
+        at = text.find(word)
+        while at >= 0:
+            end = text.find("\n", at)
+            end = end if end >= 0 else len(text)
+            spans.add((text.rfind("\n", 0, at) + 1, end))
+            at = text.find(word, end)
+    return [text[begin:end] for begin, end in sorted(spans)]

@@ -26,16 +26,16 @@ options:
       - V(read) tells how a trial stands, or why the last one did not come to its end; changes nothing.
       - V(checked) also tells whether a trial of O(kernel) is possible, and what speaks against it; changes nothing.
       - V(armed) makes the next boot the trial. Fails where V(checked) has a finding that blocks.
-      - V(seen) tells the unit that the controller could log in. Only on the kernel on trial.
+      - V(seen) tells the unit that the controller could log in; changes nothing where no trial is at work.
       - V(confirmed) stops the unit, puts back the sysctls that the arguments had set, and removes all traces. Only on the kernel
-        on trial.
+        on trial; changes nothing where that is done.
       - V(removed) removes all traces, an armed one-shot boot included. While the kernel on trial runs it stops the unit as
         V(confirmed) does, so that the host stays on that kernel until its next boot.
     type: str
     choices: [read, checked, armed, seen, confirmed, removed]
     default: read
   kernel:
-    description: Version of the kernel, as C(uname -r) gives it once it runs. Required for V(checked), V(armed), V(seen), V(confirmed).
+    description: Version of the kernel, as C(uname -r) gives it once it runs. Required for V(checked), V(armed), V(confirmed).
     type: str
   without_nokmem:
     description: Leave C(cgroup.memory=nokmem) out of the arguments of the trial entry, where other entries have it.
@@ -442,17 +442,16 @@ class Host(_boot.BootDoor):
         if self.after:
             self.changes.append("next boot, once and on trial: %s" % self.kernel)
 
-    def need_trial(self):
-        if not self.on_trial:
-            raise _door.Stop("kernel %s is not on trial: %s runs, and the trial on this host is %s." % (
-                self.kernel, self.release, "of " + self.note["kernel"] if self.note.get("kernel") else "none"))
-
     def plan_seen(self):
-        self.need_trial()
-        self.want(self.paths["seen"], "seen\n")
+        if self.on_trial:
+            self.want(self.paths["seen"], "seen\n")
 
     def plan_confirmed(self):
-        self.need_trial()
+        if self.kernel == self.release and not self.note and not self.counting:
+            return
+        if not self.on_trial or self.kernel != self.release:
+            raise _door.Stop("kernel %s is not on trial: %s runs, and the trial on this host is %s." % (
+                self.kernel, self.release, "of " + self.note["kernel"] if self.note.get("kernel") else "none"))
         self.plan_removed()
         self.want(self.paths["confirmed"], "confirmed\n")
         self.changes.append("kernel %s is confirmed, the traces of its trial are removed" % self.kernel)
@@ -579,7 +578,7 @@ def main():
             services_timeout=dict(type="int", default=1800),
             backup_dir=dict(type="path", default="/var/lib/el7ops-kmem/backups"),
         ),
-        required_if=[("state", state, ["kernel"]) for state in ("checked", "armed", "seen", "confirmed")],
+        required_if=[("state", state, ["kernel"]) for state in ("checked", "armed", "confirmed")],
         supports_check_mode=True,
     )
 

@@ -217,10 +217,12 @@ def replay(module, path):
 
 def write_capture(path, doc):
     """Put a capture on the disk, readable by root alone."""
+    from ansible_collections.el7ops.kmem.plugins.module_utils import _disk
+
     content = json.dumps(doc, sort_keys=True, indent=1).encode("utf-8")
-    staged = _host.stage_file(path, content)
+    staged = _disk.stage_file(path, content)
     os.rename(staged, path)
-    _host.sync_directory(os.path.dirname(path))
+    _disk.sync_directory(os.path.dirname(path))
 
 
 def main():

@@ -129,7 +129,7 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.el7ops.kmem.plugins.module_utils import _host, _run
+from ansible_collections.el7ops.kmem.plugins.module_utils import _disk, _host, _run
 
 BOOT = "/boot"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -197,10 +197,10 @@ class State(object):
             else:
                 if not os.path.isdir(directory):
                     os.makedirs(directory, 0o755 if mode & 0o044 else 0o700)
-                staged = _host.stage_file(path, content)
+                staged = _disk.stage_file(path, content)
                 os.chmod(staged, mode)
                 os.rename(staged, path)
-            _host.sync_directory(directory)
+            _disk.sync_directory(directory)
             if content is not None and _host.read_bytes(path, None) != content:
                 raise Stop("%s does not hold what was written to it." % path)
         except (IOError, OSError) as error:
@@ -320,7 +320,7 @@ class State(object):
             if path.startswith(BOOT + "/") and os.path.isdir(directory):
                 places.setdefault(os.stat(directory).st_dev, directory)
         for directory in sorted(places.values()):
-            why = "" if self.module.check_mode else _host.settle(directory)
+            why = "" if self.module.check_mode else _disk.settle(directory)
             if why:
                 self.module.warn("The boot files are put back, but the journal of the file system of %s could not be written out (%s). Should the "
                                  "power fail before the next orderly reboot, GRUB may see the files of before. So reboot soon, by systemctl "
@@ -331,13 +331,13 @@ class State(object):
         self.written.append(path)
         if self.module.check_mode:
             return
-        staged = _host.stage_file(path, old)
+        staged = _disk.stage_file(path, old)
         try:
             self.module.atomic_move(staged, path)
         finally:
             if os.path.exists(staged):
                 os.unlink(staged)
-        _host.sync_directory(os.path.dirname(path))
+        _disk.sync_directory(os.path.dirname(path))
         if _host.read_bytes(path, None) != old:
             raise Stop("%s does not hold what was written to it." % path)
 

@@ -117,7 +117,7 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _exchange, _host, _runc
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _disk, _exchange, _host, _runc
 
 ROOT = "/"
 DAEMON = "/etc/docker/daemon.json"
@@ -165,12 +165,12 @@ class Exchange(object):
             if content is None:
                 os.unlink(path)
             else:
-                staged = _host.stage_file(path, content)
+                staged = _disk.stage_file(path, content)
                 os.chmod(staged, mode)
                 self.module.atomic_move(staged, path)
                 if new:
                     os.chmod(path, mode)
-            _host.sync_directory(directory)
+            _disk.sync_directory(directory)
         except (IOError, OSError) as error:
             raise Stop("could not %s (%s): %s. Look: df -h %s; mount" % (what, path, error, directory))
         if content is not None and _host.read_bytes(path, None) != content:

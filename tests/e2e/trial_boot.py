@@ -161,7 +161,7 @@ def test_two_runs_at_once_and_the_way_back_from_a_finished_upgrade(vm, stand):
     stand("ready")
     results, where = [], play.inventory(vm)
     first = threading.Thread(target=lambda: results.append(remediate(where)))
-    with Poller(vm, ["ssh"]) as poller:
+    with Poller(vm, ["ssh"], calm=3) as poller:
         first.start()
         wait_for(lambda: vm.run("cat /var/lib/el7ops-kmem/lock", check=False, timeout=30).returncode == 0, 120)
         second = remediate(play.inventory(vm, ansible_ssh_extra_args="-o ControlMaster=no"))
@@ -227,7 +227,7 @@ def survive(vm, job, tmp_path, fault):
     names = containers(vm)
     before = vm.run("cat /proc/sys/kernel/random/boot_id").stdout
     began = time.monotonic()
-    with Poller(vm, ["ssh"]) as poller:
+    with Poller(vm, ["ssh"], calm=3) as poller:
         if (fault.kill_at or fault.serial) and not fault.meanwhile:
             killed(vm, where, tmp_path / "note", fault)
             if fault.reset:

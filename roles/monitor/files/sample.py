@@ -19,11 +19,11 @@ ROOT = sys.argv[6] if len(sys.argv) > 6 else "/"
 sys.path.insert(0, LIBRARY)
 sys.dont_write_bytecode = True
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _host, _kmem, _monitor  # noqa: E402
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _disk, _host, _kmem, _monitor  # noqa: E402
 
 
 def write(path, text, mode):
-    staged = _host.stage_file(path, text.encode("utf-8"))
+    staged = _disk.stage_file(path, text.encode("utf-8"))
     os.chmod(staged, mode)
     os.rename(staged, path)
 

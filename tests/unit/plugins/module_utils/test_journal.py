@@ -7,7 +7,7 @@ __metaclass__ = type
 import calendar
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _journal
+from ansible_collections.el7ops.kmem.plugins.module_utils import _clock, _journal, _kmem
 
 ID = "3f" * 32
 
@@ -77,12 +77,12 @@ def test_what_the_kernel_says(line, name):
     ("May be 1970-01-02T00:00:00Z", 90000, 86400), ("x Jan  2 00:00:00 h", 90000, None),
 ])  # fmt: skip
 def test_times(text, near, seconds):
-    assert _journal.seconds_of(text, near) == seconds
+    assert _clock.seconds_of(text, near) == seconds
 
 
 @pytest.mark.parametrize("moment", [(1970, 1, 1, 0, 0, 0), (2000, 2, 29, 23, 59, 59), (2026, 11, 23, 20, 0, 0), (2100, 3, 1, 0, 0, 1), (2024, 12, 31, 1, 2, 3)])
 def test_seconds_since_1970(moment):
-    assert _journal.epoch(*moment) == calendar.timegm(moment + (0, 0, 0))
+    assert _clock.epoch(*moment) == calendar.timegm(moment + (0, 0, 0))
 
 
 def test_a_date_inside_of_a_line_does_not_make_it_history():
@@ -92,5 +92,5 @@ def test_a_date_inside_of_a_line_does_not_make_it_history():
 
 
 def test_no_log_is_not_an_empty_log():
-    assert _journal.facts(None)["mkdir_failed"] is None and _journal.facts([])["mkdir_failed"] == 0
+    assert _kmem.symptom_facts({})["mkdir_failed"] is None and _kmem.symptom_facts({"logs": []})["mkdir_failed"] == 0
     assert _journal.facts([1, None, {}, "x"])["mkdir_failed"] == 0

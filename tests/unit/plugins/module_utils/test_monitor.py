@@ -65,7 +65,7 @@ def test_every_alert_uses_metrics_that_are_written_and_the_readme_names_all():
 def test_the_sampler_on_a_tree(tmpdir):
     root, home = str(tmpdir.mkdir("root")), str(tmpdir.mkdir("home"))
     with io.open(os.path.join(ROLE, "vars", "main.yml"), encoding="utf-8") as stream:
-        names = re.search(r"__monitor_library: \[(.*)\]", stream.read()).group(1).split(", ")
+        names = re.search(r"__monitor_library:\n((?:  - \w+\n)+)", stream.read()).group(1).replace("-", "").split()
     folder = home
     for part in ("ansible_collections", "el7ops", "kmem", "plugins", "module_utils"):
         folder = os.path.join(folder, part)

@@ -7,9 +7,10 @@ __metaclass__ = type
 import errno
 import os
 import signal
+import time
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _host
+from ansible_collections.el7ops.kmem.plugins.module_utils import _disk
 
 
 @pytest.fixture
@@ -19,38 +20,38 @@ def calls(monkeypatch, tmpdir):
 
     def ioctl(dummy, request, dummy2):
         with open(str(log), "a") as stream:
-            stream.write({_host.FIFREEZE: "freeze ", _host.FITHAW: "thaw "}[request])
+            stream.write({_disk.FIFREEZE: "freeze ", _disk.FITHAW: "thaw "}[request])
         if request in fails:
             raise fails[request]() if callable(fails[request]) else IOError(fails[request], "")
 
-    monkeypatch.setattr(_host.fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(_disk.fcntl, "ioctl", ioctl)
     return lambda: log.read().split() if log.check() else [], fails
 
 
 def test_it_is_thawed_at_once(calls, tmpdir):
-    assert _host.settle(str(tmpdir)) == "" and calls[0]() == ["freeze", "thaw"]
+    assert _disk.settle(str(tmpdir)) == "" and calls[0]() == ["freeze", "thaw"]
 
 
 @pytest.mark.parametrize("number, why", [(errno.EOPNOTSUPP, ""), (errno.EPERM, os.strerror(errno.EPERM)), (errno.EBUSY, os.strerror(errno.EBUSY))])
 def test_what_was_not_frozen_by_us_is_not_thawed_by_us(calls, tmpdir, number, why):
-    calls[1][_host.FIFREEZE] = number
-    assert _host.settle(str(tmpdir)) == why and calls[0]() == ["freeze"]
+    calls[1][_disk.FIFREEZE] = number
+    assert _disk.settle(str(tmpdir)) == why and calls[0]() == ["freeze"]
 
 
 def test_what_somebody_else_thawed_is_said(calls, tmpdir):
-    calls[1][_host.FITHAW] = errno.EINVAL
-    assert "thawed" in _host.settle(str(tmpdir))
+    calls[1][_disk.FITHAW] = errno.EINVAL
+    assert "thawed" in _disk.settle(str(tmpdir))
 
 
 def test_it_is_thawed_when_the_one_that_froze_it_is_killed(calls, tmpdir):
-    calls[1][_host.FIFREEZE] = lambda: os.kill(os.getpid(), signal.SIGKILL)
+    calls[1][_disk.FIFREEZE] = lambda: os.kill(os.getpid(), signal.SIGKILL)
     process = os.fork()
     if not process:
-        _host.settle(str(tmpdir))
+        _disk.settle(str(tmpdir))
         os._exit(0)
     assert os.waitpid(process, 0)[1] == signal.SIGKILL
     for dummy in range(200):
         if calls[0]() == ["freeze", "thaw"]:
             return
-        _host.time.sleep(0.05)
+        time.sleep(0.05)
     raise AssertionError(calls[0]())

@@ -45,7 +45,7 @@ class Tree(object):
             paths[key] = self.path(value) if isinstance(value, str) else tuple(self.path(one) for one in value)
         monkeypatch.setattr(module, "PATHS", paths)
         # the file system under the tree is that of whoever runs the tests
-        monkeypatch.setattr(_door._host, "settle", lambda directory: "")
+        monkeypatch.setattr(_door._disk, "settle", lambda directory: "")
         monkeypatch.setattr(_door.os, "geteuid", lambda: 0)  # the tree is the user's own, whoever runs the tests
 
     def path(self, name):

@@ -142,11 +142,13 @@ def test_seen_and_confirmed_only_on_the_kernel_on_trial(host):
     was = host.files()
     assert "not on trial" in host.run(state="confirmed", kernel=NEW)["msg"]
     host.run(state="armed", kernel=NEW)
-    assert "not on trial" in host.run(state="seen", kernel=NEW)["msg"]
+    seen = host.run(state="seen")
+    assert not seen["failed"] and not seen["changed"] and seen["trial"]["kernel"] == NEW and not seen["trial"]["running"]
     host.boot_trial()
     assert host.run()["trial"]["running"]
-    seen = host.run(state="seen", kernel=NEW)
-    assert seen["changed"] and os.path.exists(host.path("run/el7ops-kmem-trial.seen")) and not host.run(state="seen", kernel=NEW)["changed"]
+    seen = host.run(state="seen")
+    assert seen["changed"] and os.path.exists(host.path("run/el7ops-kmem-trial.seen")) and not host.run(state="seen")["changed"]
+    assert "not on trial" in host.run(state="confirmed", kernel=OLD)["msg"]
     done = host.run(state="confirmed", kernel=NEW)
     assert not done["failed"], done
     left = set(host.files()) - set(was)
@@ -155,6 +157,9 @@ def test_seen_and_confirmed_only_on_the_kernel_on_trial(host):
         assert stream.read() == "0\n"
     with open(host.path("systemctl.log")) as stream:
         assert stream.read() == "stop el7ops-kmem-trial.service\n"
+    # as a run that was cut off here asks again
+    again = host.run(state="confirmed", kernel=NEW)
+    assert not again["failed"] and not again["changed"]
 
 
 def test_a_kernel_that_panics_on_hard_lockups_by_the_trial_alone_does_not_for_good(host):

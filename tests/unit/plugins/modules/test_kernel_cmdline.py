@@ -88,7 +88,7 @@ def test_every_entry_and_the_defaults_get_it_and_lose_it(host):
 
 def test_where_the_journal_cannot_be_written_out_the_change_stands_and_it_is_said(host, monkeypatch):
     said = []
-    monkeypatch.setattr(_door._host, "settle", lambda directory: "Operation not permitted")
+    monkeypatch.setattr(_door._disk, "settle", lambda directory: "Operation not permitted")
     monkeypatch.setattr(kernel_cmdline.AnsibleModule, "warn", lambda dummy, text: said.append(text))
     done = host.run()
     assert done["changed"] and not done["failed"] and [action["done"] for action in done["actions"]].count(False) == 1

@@ -111,7 +111,7 @@ def test_restore_gives_every_file_back_to_the_byte_and_removes_new_ones(place):
 def test_restored_boot_files_are_written_out_of_the_journal_or_it_is_said(place, why):
     settled, said = [], []
     place.monkeypatch.setattr(run_state, "BOOT", str(place.root.join("boot")))
-    place.monkeypatch.setattr(run_state._host, "settle", lambda directory: settled.append((directory, config.read())) or why)
+    place.monkeypatch.setattr(run_state._disk, "settle", lambda directory: settled.append((directory, config.read())) or why)
     place.monkeypatch.setattr(run_state.AnsibleModule, "warn", lambda self, text: said.append(text))
     config = place.root.ensure("boot", "grub2", "grub.cfg")
     config.write("old\n")
