@@ -285,6 +285,8 @@ def decided(doc, samples):
         facts["missing"].append("%s" % (note,))
     facts["verdict"], facts["evidence"] = judge(facts, doc)
     facts["recommendation"] = _advice.recommend(facts)
+    # of each group it is in a capture: in the facts of a host it would be most of them, and for nobody
+    del facts["accounting"]["sampled"], facts["accounting"]["usage"]
     return facts
 
 

@@ -125,7 +125,9 @@ ansible_facts:
               whose group is gone; each is one id of 65,535 that is lost until the next boot.
           type: dict
         accounting:
-          description: Whether kmem accounting is C(active), C(inactive), C(not_provable) or C(unknown), and the groups that were read.
+          description:
+            - Whether kmem accounting is C(active), C(inactive), C(not_provable) or C(unknown), and C(orphaned), bytes of kernel memory
+              that a group is charged with and none of its children.
           type: dict
         enablers:
           description: Installed programs that can switch kmem accounting on, each with C(kmem) on, off or unknown.
@@ -159,10 +161,10 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.el7ops.kmem.plugins.module_utils import _commands, _host
+from ansible_collections.el7ops.kmem.plugins.module_utils import _child
 
-# Python compiles all of this anew on each host, which takes Python 2 as long as the reading. So each half is imported where it
-# is needed: the commands are at work by then, and both halves are compiled at the same time.
+# Python compiles all of this anew on each host, which takes Python 2 as long as the reading. So each half is imported in the process
+# that needs it, and both are compiled at the same time.
 
 # a first decision, about this host, has the deciding half and its patterns compiled while the other half reads; those for log lines
 # take long, and most hosts have no such line
@@ -174,6 +176,8 @@ MADE_UP = {
 
 def read(emit, probe):
     """The reading half, in a process of its own."""
+    from ansible_collections.el7ops.kmem.plugins.module_utils import _commands
+
     started = _commands.start()
     from ansible_collections.el7ops.kmem.plugins.module_utils import _capture
 
@@ -189,7 +193,7 @@ def decide(doc, samples):
 
 def read_host(timeout, probe):
     """The capture of this host; what is missing in it is named in its notes."""
-    items, finished = _host.stream_from_child(lambda emit: read(emit, probe), timeout, meanwhile=lambda: decide(MADE_UP, None))
+    items, finished = _child.stream_from_child(lambda emit: read(emit, probe), timeout, meanwhile=lambda: decide(MADE_UP, None))
     doc = dict(items)
     notes = []
     if "failure" in doc:
@@ -206,6 +210,8 @@ def read_host(timeout, probe):
 
 def replay(module, path):
     """The capture that a file holds."""
+    from ansible_collections.el7ops.kmem.plugins.module_utils import _host
+
     try:
         doc = json.loads(_host.decode(_host.read_bytes(path, None)))
     except (IOError, OSError, ValueError) as error:

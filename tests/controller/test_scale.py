@@ -24,9 +24,9 @@ for name in ("ansible_collections", "ansible_collections/el7ops", "ansible_colle
     module = type(sys)(name.replace("/", "."))
     module.__path__ = [os.path.join(sys.argv[2], name)]
     sys.modules[module.__name__] = module
-from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _host, _kmem
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _child, _kmem
 begin = time.time()
-items, finished = _host.stream_from_child(lambda emit: _capture.collect(emit, root=sys.argv[1]), 30)
+items, finished = _child.stream_from_child(lambda emit: _capture.collect(emit, root=sys.argv[1]), 30)
 doc = dict(items, uname={"release": "3.10.0-1127.el7.x86_64", "machine": "x86_64"})
 facts = _kmem.decide(doc)
 took = time.time() - begin

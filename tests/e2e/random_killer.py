@@ -14,7 +14,7 @@ import pytest
 from faults import EL7, ML, UPDATE
 from trial_boot import SCHEMA, VARIABLES, no_traces, note_result, reachable, wait_for
 
-from lab import play
+from lab import compiled, play
 
 HERE = pathlib.Path(__file__).resolve().parent
 SEEDS = range(int(os.environ.get("EL7OPS_SEEDS", "10")))
@@ -29,6 +29,7 @@ def before(vm, job, tmp_path_factory):
     VARIABLES["common_report_dir"] = str(tmp_path_factory.mktemp("reports"))
     vm.start(fresh=True, append="el7_memcg_id_max=400")
     job.wait_for_docker()
+    compiled.install(vm)
     # a sleep that is process 1 does not end by itself, and Docker would wait for it at each reboot
     vm.run("docker run -d --name web --restart always --network none --stop-signal KILL busybox:lab sleep 1000000", timeout=120)
     vm.run("sync")

@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 from faults import DONE, EL7, FAULTS, ML, ROLLED_BACK, TWO_RUNS, UPDATE
 
-from lab import play, qemu
+from lab import compiled, play, qemu
 from lab.poller import Poller
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -38,6 +38,7 @@ def before(vm, job, tmp_path_factory):
     VARIABLES["common_report_dir"] = str(tmp_path_factory.mktemp("reports"))
     vm.start(fresh=True, append="el7_memcg_id_max=400")
     job.wait_for_docker()
+    compiled.install(vm)
     # a sleep that is process 1 does not end by itself, and Docker would wait for it at each reboot
     vm.run("docker run -d --name web --restart always --network none --stop-signal KILL busybox:lab sleep 1000000", timeout=120)
     vm.run("sync")
@@ -255,9 +256,9 @@ def survive(vm, job, tmp_path, fault):
         assert done.returncode == 3 and "ROLLED BACK" in text and state["status"] == "rolled_back", done.stdout
         assert kernel_of(vm) == EL7 and default(vm) == EL7
         assert list(pathlib.Path(VARIABLES["common_report_dir"]).glob(f"*{state['run_id']}*.html"))
-        # the same command does not try it again unasked
-        again = remediate(where)
-        assert again.returncode == 2 and "REFUSED, nothing was changed" in one_line(again) and "kmem_new_run" in again.stdout, again.stdout
+        if fault.quick:  # the same for all: the same command does not try it again unasked
+            again = remediate(where)
+            assert again.returncode == 2 and "REFUSED, nothing was changed" in one_line(again) and "kmem_new_run" in again.stdout, again.stdout
     else:
         assert done.returncode == 2 and boot == before and kernel_of(vm) == EL7, done.stdout
         # a disk that filled up meanwhile does not take the end

@@ -19,7 +19,7 @@ ROOT = sys.argv[6] if len(sys.argv) > 6 else "/"
 sys.path.insert(0, LIBRARY)
 sys.dont_write_bytecode = True
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _disk, _host, _kmem, _monitor  # noqa: E402
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _child, _disk, _host, _kmem, _monitor  # noqa: E402
 
 
 def write(path, text, mode):
@@ -29,7 +29,7 @@ def write(path, text, mode):
 
 
 def main():
-    items, finished = _host.stream_from_child(lambda emit: _capture.quick(emit, ROOT), 30)
+    items, finished = _child.stream_from_child(lambda emit: _capture.quick(emit, ROOT), 30)
     doc = dict(items)
     if "failure" in doc or not finished:
         doc["notes"] = ["what comes after '%s': %s" % (items[-1][0] if items else "nothing", doc.pop("failure", "reading did not end within 30 seconds"))]

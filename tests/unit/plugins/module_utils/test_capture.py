@@ -9,7 +9,7 @@ import struct
 import time
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _host, _kmem, _logs
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _child, _host, _kmem, _logs
 
 ID = "3f" * 32
 GONE = "a0" * 32
@@ -168,7 +168,7 @@ def test_a_child_that_hangs_does_not_take_what_it_said_before_with_it():
         time.sleep(60)
 
     start = time.time()
-    items, finished = _host.stream_from_child(produce, 1)
+    items, finished = _child.stream_from_child(produce, 1)
     assert (items, finished) == ([("first", 1)], False)
     assert time.time() - start < 5
 
@@ -179,7 +179,7 @@ def test_a_command_that_goes_on_does_not_keep_the_pipe_open():
         emit("first", 1)
 
     start = time.time()
-    assert _host.stream_from_child(produce, 20) == ([("first", 1)], True)
+    assert _child.stream_from_child(produce, 20) == ([("first", 1)], True)
     assert time.time() - start < 5
 
 
@@ -188,12 +188,12 @@ def test_a_child_that_fails_says_so():
         emit("first", 1)
         raise ValueError("odd")
 
-    assert _host.stream_from_child(produce, 5) == ([("first", 1), ("failure", "ValueError: odd")], False)
+    assert _child.stream_from_child(produce, 5) == ([("first", 1), ("failure", "ValueError: odd")], False)
 
 
 def test_a_child_that_ends_gives_everything():
     names = ["dentry(%d:%s)" % (number, ID) for number in range(70000)]
-    items, finished = _host.stream_from_child(lambda emit: emit("slab", names), 30)
+    items, finished = _child.stream_from_child(lambda emit: emit("slab", names), 30)
     assert finished and items == [("slab", names)]
 
 
