@@ -17,7 +17,7 @@ import re
 import struct
 import time
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _commands, _host, _logs, _runc, _schema
+from ansible_collections.el7ops.kmem.plugins.module_utils import _commands, _host, _logs, _schema
 
 # ids end at 65,535, so a longer list of live groups is not one of memory cgroups
 GROUP_LIMIT = 70000
@@ -234,7 +234,7 @@ def running(proc):
         if not pid.isdigit():
             continue
         comm = (_host.probe_text(os.path.join(proc, pid, "comm"), 64)[0] or "").strip()
-        if comm in _runc.PROCESSES and comm not in found:
+        if comm in _schema.PROCESSES and comm not in found:
             try:
                 found[comm] = os.readlink(os.path.join(proc, pid, "exe"))
             except OSError:
@@ -308,7 +308,7 @@ def installed(asked):
     return dict(line.split(" ") for line in result["out"].split("\n") if re.match(r"^\S+ \d\S*$", line))
 
 
-def runtimes(root, places, names=_runc.RUNC_NAMES):
+def runtimes(root, places, names=_schema.RUNC_NAMES):
     """[(path, real path)] of every program of these names in these directories, each file once."""
     found, seen = [], set()
     for place in places:
@@ -355,7 +355,7 @@ def strings_in(path, limit=BINARY_LIMIT):
 
     A program keeps its texts in the section .rodata, a third of it or less; the rest is read where none was found there.
     """
-    markers = [marker[0] for marker in _runc.MARKERS]
+    markers = [marker[0] for marker in _schema.MARKERS]
     try:
         with open(path, "rb") as stream:
             begin, size = rodata(stream)

@@ -12,7 +12,7 @@ __metaclass__ = type
 
 import re
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _runc
+from ansible_collections.el7ops.kmem.plugins.module_utils import _runc, _schema
 
 TEXT = _runc.TEXT
 # Packages whose container runtime is another package or a binary that is looked at.
@@ -66,7 +66,7 @@ def units(doc):
     for name, state in sorted((mapping(doc, "services") or {}).items()):
         stem = ("%s" % (name,)).replace(".service", "")
         stem, state = STEMS.get(stem, stem), ("%s" % (state,)).lower()
-        if (stem in EXPLAINED_BY or stem in _runc.PROCESSES) and not state.startswith(("not-found", "unknown")):
+        if (stem in EXPLAINED_BY or stem in _schema.PROCESSES) and not state.startswith(("not-found", "unknown")):
             found.append((stem, state))
     return found
 
@@ -75,7 +75,7 @@ def runs(doc):
     """{stem: evidence} of programs that run or ran: processes, active services, groups that only they make."""
     found = {}
     for name, path in sorted((mapping(doc, "processes") or {}).items()):
-        if name in _runc.PROCESSES:
+        if name in _schema.PROCESSES:
             found[STEMS.get(name, name)] = "it runs (%s)" % (path,)
     for stem, state in units(doc):
         if state.startswith(("activ", "running", "reloading")):

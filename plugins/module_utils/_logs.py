@@ -11,7 +11,7 @@ import os
 import re
 import time
 
-from ansible_collections.el7ops.kmem.plugins.module_utils import _clock, _host, _schema
+from ansible_collections.el7ops.kmem.plugins.module_utils import _host, _schema
 
 KEPT = 200
 TAIL = 4 << 20  # bytes of one file, of its end
@@ -84,6 +84,8 @@ def tail(path):
 
 def local_time(line):
     """Seconds since 1970 of a line of syslog, whose time is the host's; None where it has none."""
+    from ansible_collections.el7ops.kmem.plugins.module_utils import _clock
+
     if _clock.ISO_TIME.match(line):
         return _clock.seconds_of(line)
     now = time.time()

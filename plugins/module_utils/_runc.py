@@ -14,34 +14,14 @@ __metaclass__ = type
 
 import re
 
+from ansible_collections.el7ops.kmem.plugins.module_utils import _schema
+
 TEXT = (type(""), type(u""))
-
-# What the reader looks for in a runc binary, in this order: the first one found decides.
-MARKERS = (
-    # runc rc94 and later (PR 2840): the code that switches accounting on is gone
-    ("Kernel memory settings are ignored", "off", "it no longer touches kernel memory (runc rc94 or later)"),
-    # runc rc7..rc93 built with the tag nokmem (PR 1939)
-    ("kernel memory accounting disabled in this runc build", "off", "it was built with the tag nokmem"),
-    # runc rc3..rc93 without the tag (PR 1350)
-    (
-        "because either tasks have already joined this cgroup or it has children",
-        "on",
-        "the code that switches kmem accounting on is compiled in",
-    ),
-)
-
-RUNC_NAMES = ("runc", "docker-runc", "docker-runc-current", "docker-runc-latest")
 
 # What a commit that `docker info` and `runc --version` print says, where the version does not: read in runc's git.
 COMMITS = {
     "69663f0bd": "on", "3f2f8b84a": "on", "b2567b37d": "on", "9f9c96235": "on", "4fc53a81f": "on", "51371867a": "off",
 }  # fmt: skip
-
-# Running programs that can create memory cgroups with kmem accounting; the kernel cuts a comm at 15 characters.
-PROCESSES = (
-    "dockerd", "dockerd-current", "dockerd-latest", "containerd", "docker-containe", "kubelet", "hyperkube", "crio", "k3s-server",
-    "k3s-agent", "k3s", "rke2", "openshift", "slurmd", "podman", "lxc-start", "mesos-agent", "mesos-slave", "nomad",
-)  # fmt: skip
 
 
 def numbers(version):
@@ -152,7 +132,7 @@ def slurm(config, version):
 def binary(found):
     """(kmem, why) of one runc binary as captured: {'version': text, 'strings': [markers that are in the file]}."""
     strings = found.get("strings") if isinstance(found.get("strings"), list) else []
-    for marker, kmem, why in MARKERS:
+    for marker, kmem, why in _schema.MARKERS:
         if any(marker in text for text in strings if isinstance(text, TEXT)):
             return kmem, 'the file contains "%s": %s' % (marker, why)
     text = found.get("version") if isinstance(found.get("version"), TEXT) else ""

@@ -12,6 +12,26 @@ UNLIMITED = 1 << 60  # bytes; a memory.limit_in_bytes from here on is none
 WORDS = ("cgroup/", "cgroups/", "SLUB: Unable", "cache: ", "cache_from_obj", "kmem_cache", "in kmem_", "memory.kmem.limit", "Objects remaining", "mkdir /")
 FAILING = ("mkdir_failed", "kmem_refused")
 
+# What the reader looks for in a runc binary, in this order: the first one found decides.
+MARKERS = (
+    # runc rc94 and later (PR 2840): the code that switches accounting on is gone
+    ("Kernel memory settings are ignored", "off", "it no longer touches kernel memory (runc rc94 or later)"),
+    # runc rc7..rc93 built with the tag nokmem (PR 1939)
+    ("kernel memory accounting disabled in this runc build", "off", "it was built with the tag nokmem"),
+    # runc rc3..rc93 without the tag (PR 1350)
+    (
+        "because either tasks have already joined this cgroup or it has children",
+        "on",
+        "the code that switches kmem accounting on is compiled in",
+    ),
+)
+RUNC_NAMES = ("runc", "docker-runc", "docker-runc-current", "docker-runc-latest")
+# Running programs that can create memory cgroups with kmem accounting; the kernel cuts a comm at 15 characters.
+PROCESSES = (
+    "dockerd", "dockerd-current", "dockerd-latest", "containerd", "docker-containe", "kubelet", "hyperkube", "crio", "k3s-server",
+    "k3s-agent", "k3s", "rke2", "openshift", "slurmd", "podman", "lxc-start", "mesos-agent", "mesos-slave", "nomad",
+)  # fmt: skip
+
 
 def memory_mount(mounts):
     """(cgroup version of the memory controller, mount point): (1, path), (2, path), (None, None) from /proc/mounts.

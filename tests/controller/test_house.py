@@ -120,3 +120,11 @@ def test_a_lock_is_dead_only_where_this_machine_can_tell():
     assert lock.lock({"owner": dict(here, began="1@x")})["dead"] and lock.lock({"owner": dict(here, pid=2**22 + 1)})["dead"]
     for other in ({"owner": dict(here, controller="elsewhere", pid=2**22 + 1)}, {"owner": {}}, {}, {"owner": dict(here, began="")}):
         assert not lock.lock(other)["dead"]
+
+
+def test_the_faults_are_met_at_tasks_that_there_are():
+    tasks = [path.read_text() for folder in ("roles", "playbooks") for path in (REPO / folder).rglob("*.yml")]
+    names = re.findall(r"^ *- name: (.+)$", "\n".join(tasks), re.M)
+    wanted = {name for file in ("faults.py", "random_killer.py", "test_whole_night.py", "trial_boot.py")
+              for name in re.findall(r'"([a-z_]+ \| [^"]+)"', (REPO / "tests" / "e2e" / file).read_text())}  # fmt: skip
+    assert len(wanted) > 8 and [one for one in wanted if not any(one in name for name in names)] == []

@@ -113,7 +113,7 @@ FAULTS = (
     Fault("power cut between login and confirmation", ROLLED_BACK, "the default is still the old kernel", kill_at="stage | Keep it for good",
           power=True, says="ended without a word"),
     Fault("the controller is lost for good after the trial boot", ROLLED_BACK, "the unit on the host reboots when nobody has confirmed in time",
-          kill_at="seen | Read how the trial stands", says="nobody logged in"),
+          kill_at="seen | Tell the host that somebody is there, if it counts", says="nobody logged in"),
     Fault("the controller is lost while the services are verified", ROLLED_BACK, "the same, by the second of its two limits",
           kill_at="stage | Keep it for good", services_timeout=150, says="never confirmed"),
     Fault("the clock jumps by a year during the trial", DONE, "the unit counts by /proc/uptime; the kernel is confirmed as usual", JUMP),

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from lab import demo, image, kernel
+from lab import compiled, demo, image, kernel
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "tests"))
@@ -25,6 +25,7 @@ def evening(vm, job):
     vm.start(fresh=True)
     vm.run("for i in $(seq 60); do systemctl is-system-running && exit 0; sleep 1; done; exit 1", timeout=120)
     job.wait_for_docker()
+    compiled.install(vm)
     # as many services run it; one with unless-stopped was seen to stay off after the reboot until service_verify started it
     vm.run(demo.LIMITED.replace("unless-stopped", "always"), timeout=60)
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lab import demo, play, venv
+from lab import compiled, demo, play, venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 DEFAULTS, CONFIG = "/etc/default/grub", "/boot/grub2/grub.cfg"
@@ -24,6 +24,7 @@ night = {}  # what earlier tests saw
 @pytest.fixture(scope="module", autouse=True)
 def evening(vm):
     vm.start(fresh=True)
+    compiled.install(vm)
 
 
 def files(host):

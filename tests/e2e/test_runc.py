@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from lab import play, runc
+from lab import compiled, play, runc
 
 COMMON = {"kmem_allow_reboot": False, "service_verify_record_interval": 0, "service_verify_churn_interval": 0}
 LOOP = 8
@@ -24,6 +24,7 @@ def leaking(vm, job):
     # ids for all that follows; using them up is the matter of another file
     vm.start(fresh=True, append="el7_memcg_id_max=400")
     job.wait_for_docker()
+    compiled.install(vm)
     vm.run("docker run -d --name web --memory 64m --restart always --network none busybox:lab sleep 1000000", timeout=120)
     assert job.guest("fill.py", 30).stdout.strip() == "made 30"
     url, sha256 = runc.serve(vm)

@@ -11,9 +11,9 @@ import time
 import jsonschema
 import pytest
 from faults import FAULTS
-from trial_boot import VARIABLES, no_traces, survive
+from trial_boot import VARIABLES, at_task, default, no_traces, survive
 
-from lab import kernel, play
+from lab import compiled, kernel, play
 from lab.poller import Poller
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -28,6 +28,7 @@ SNAPSHOT = {"snapshot_reminder_acknowledged": True, "snapshot_reminder_id": "sna
 EL7, UPDATE, ML = kernel.EL7, kernel.EL7_UPDATE, kernel.KERNEL_ML
 SERVICES = ("mariadb", "docker", "gitlab-runsvdir", "sshd")
 MATRIX = bool(os.environ.get("EL7OPS_MATRIX"))  # make matrix: every case instead of some
+matrix_only = pytest.mark.skipif(not MATRIX, reason="make matrix: takes minutes")
 night = {}  # what earlier tests saw
 
 
@@ -38,6 +39,7 @@ def before(vm, job):
     vm.start(fresh=True, append="el7_memcg_id_max=400", second_disk_mib=256)
     vm.run("for i in $(seq 60); do systemctl is-system-running && exit 0; sleep 1; done; systemctl --failed; exit 1", timeout=120)
     job.wait_for_docker()
+    compiled.install(vm)
     vm.run("systemctl enable --now gitlab-runsvdir")
     vm.run("docker run -d --name web --restart always --network none busybox:lab sleep 1000000", timeout=120)
     vm.run("docker run -d --name churn --restart always --network none busybox:lab sh -c 'sleep 0.2; exit 3'", timeout=120)
@@ -365,6 +367,23 @@ def test_a_kernel_that_does_not_hold_is_left_for_the_old_one(vm, job, reports, t
     survive(vm, job, tmp_path, fault)
 
 
+@matrix_only
+def test_rollback_of_a_run_whose_trial_is_at_work(vm, host, reports, tmp_path):
+    """Nobody waits for the unit on the host: the admin has changed his mind."""
+    vm.restore("ready")
+    where = play.inventory(vm)
+    assert remediate(where, "upgrade", reports, env=at_task(tmp_path / "note", "stage | Keep it for good")).returncode == -9
+    assert host.check_output("uname -r") == ML
+    back(vm, host, where, reports)
+
+
+def back(vm, host, where, reports, **variables):
+    done = play.playbook("rollback", where, timeout=1200, common_report_dir=str(reports), **COMMON, **variables)
+    assert done.returncode == 0 and "ROLLED BACK" in done.stdout, done.stdout
+    assert host.check_output("uname -r") == EL7 and default(vm) == EL7
+    no_traces(vm)
+
+
 def test_upgrade_goes_on_the_next_time(vm, host, where, reports):
     vm.restore("ready")
     where = play.inventory(vm)
@@ -397,6 +416,13 @@ def test_a_second_upgrade_changes_nothing_and_is_quick(vm, host, where):
 
 def test_a_later_kernel_of_the_distribution_does_not_take_the_default(vm, where):
     assert "DEFAULTKERNEL=kernel-ml" in vm.run("cat /etc/sysconfig/kernel").stdout
+
+
+@matrix_only
+def test_rollback_of_the_upgrade_takes_away_the_kernel_that_it_brought(vm, host, where, reports):
+    back(vm, host, play.inventory(vm), reports, kmem_remove_kernel=True)
+    # the update stays
+    assert vm.run("rpm -q kernel-ml", check=False).returncode == 1 and UPDATE.removesuffix(".x86_64") in vm.run("rpm -q kernel").stdout
 
 
 # -- the snapshot that the role makes itself -----------------------------------

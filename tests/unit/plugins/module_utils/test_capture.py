@@ -9,7 +9,7 @@ import struct
 import time
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _child, _host, _kmem, _logs
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _child, _host, _kmem, _logs, _schema
 
 ID = "3f" * 32
 GONE = "a0" * 32
@@ -45,7 +45,7 @@ def fixture_root(tmpdir):
 
 
 def _marker(number):
-    return _capture._runc.MARKERS[number][0]
+    return _schema.MARKERS[number][0]
 
 
 def collect(root, **options):

@@ -8,9 +8,9 @@ import json
 import struct
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _exchange, _runc
+from ansible_collections.el7ops.kmem.plugins.module_utils import _exchange, _schema
 
-ON, OFF, NOKMEM = _runc.MARKERS[2][0], _runc.MARKERS[0][0], _runc.MARKERS[1][0]
+ON, OFF, NOKMEM = _schema.MARKERS[2][0], _schema.MARKERS[0][0], _schema.MARKERS[1][0]
 
 
 def program(machine=62, interpreter=False, bits=2):

@@ -11,12 +11,12 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _exchange, _runc
+from ansible_collections.el7ops.kmem.plugins.module_utils import _exchange, _schema
 from ansible_collections.el7ops.kmem.plugins.modules import runc_exchange
 from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.harness import run_module
 
 KEEP = os.path.join(os.path.dirname(__file__), "..", "..", "..", "..", "roles", "runc_nokmem", "files", "runc-keep")
-ON, OFF = _runc.MARKERS[2][0], _runc.MARKERS[0][0]
+ON, OFF = _schema.MARKERS[2][0], _schema.MARKERS[0][0]
 
 
 def script(marker, works=True):
