@@ -116,7 +116,7 @@ def facts(lines, taken_at=None, uptime=None):
     Lines that tell a time before the boot are not counted: the
     reading half hands over lines since the boot only, a capture that somebody put together may not.
     """
-    result = {"read": True, "signatures": [], "look_alikes": 0, "mkdir_failed": 0, "before_boot": 0}
+    result = _schema.symptoms(True)
     now = _clock.seconds_of(taken_at) if isinstance(taken_at, TEXT) else None
     boot = now - uptime - _clock.SLACK if now is not None and uptime is not None else None
     hits = {}

@@ -228,7 +228,7 @@ def symptom_facts(doc):
     """What _journal.facts() says about the log lines of a capture, and the errno of the probe."""
     uptime = part(doc, "uptime_s", (int, float))
     lines = part(doc, "logs", list)
-    facts = {"read": lines is not None, "signatures": [], "look_alikes": 0, "mkdir_failed": None if lines is None else 0, "before_boot": 0}
+    facts = _schema.symptoms(lines is not None)
     if lines:
         # most hosts have no such line, and to compile this takes Python 2 as long as reading a log
         from ansible_collections.el7ops.kmem.plugins.module_utils import _journal

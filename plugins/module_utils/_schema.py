@@ -51,6 +51,11 @@ def memory_mount(mounts):
     return (2, second) if second and not first else (None, None)
 
 
+def symptoms(read):
+    """The symptoms of a host without a telling line; C(read): whether a log could be read, else it is not known how often mkdir failed."""
+    return {"read": read, "signatures": [], "look_alikes": 0, "mkdir_failed": 0 if read else None, "before_boot": 0}
+
+
 def candidates(text, words=WORDS):
     """The lines of a text that have one of these words, in their order; nothing is done for each of the other lines."""
     spans = set()

@@ -450,8 +450,9 @@ class Host(_boot.BootDoor):
         if self.kernel == self.release and not self.note and not self.counting:
             return
         if not self.on_trial or self.kernel != self.release:
-            raise _door.Stop("kernel %s is not on trial: %s runs, and the trial on this host is %s." % (
-                self.kernel, self.release, "of " + self.note["kernel"] if self.note.get("kernel") else "none"))
+            raise _door.Stop("kernel %s is not on trial: %s runs, and the trial on this host is %s. The default entry is as it was. Boot the kernel "
+                             "on trial first (state=armed, then reboot), or take away what is left of a trial (state=removed)." % (
+                                 self.kernel, self.release, "of " + self.note["kernel"] if self.note.get("kernel") else "none"))
         self.plan_removed()
         self.want(self.paths["confirmed"], "confirmed\n")
         self.changes.append("kernel %s is confirmed, the traces of its trial are removed" % self.kernel)
