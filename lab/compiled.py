@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible's own module_utils, compiled, for the guest's Python 2.7.
+"""Ansible's own module_utils, compiled, for the guest's two Pythons.
 
 A task brings them along as source, and to compile them takes an emulated guest half of the task.  Nothing else is taken from
 here: the modules and what this collection shares among them are compiled anew by each task, as on any host.  For tests that run
@@ -9,64 +9,70 @@ many tasks and compare no seconds.
 from __future__ import annotations
 
 import base64
-import tempfile
-from pathlib import Path
+import subprocess
 from typing import TYPE_CHECKING
 
-from lab import python27, venv
-from lab.progress import output
+from lab import venv
 
 if TYPE_CHECKING:
     from lab.vm import Vm
 
 _PLACE = "/usr/local/lib/el7ops-lab"
-_PACKAGES = "/usr/local/lib/python2.7/dist-packages"
-_COMPILE = """
-import os, py_compile, sys
-for folder, names, files in os.walk(sys.argv[1]):
-    for name in files:
-        if name.endswith(".py"):
-            target = os.path.join(sys.argv[2], os.path.relpath(folder, os.path.dirname(os.path.dirname(sys.argv[1]))), name + "c")
-            if not os.path.isdir(os.path.dirname(target)):
-                os.makedirs(os.path.dirname(target))
-            py_compile.compile(os.path.join(folder, name), target, doraise=True)
-"""
+# both Pythons read it; each finds its own below _PLACE
 _FINDER = f"""
-import imp, os, sys
+import os, sys
 
 class Compiled(object):
     def place(self, name):
-        path = os.path.join("{_PLACE}", *name.split("."))
-        return path, os.path.exists(os.path.join(path, "__init__.pyc"))
+        path = os.path.join("{_PLACE}", str(sys.version_info[0]), *name.split("."))
+        init = os.path.join(path, "__init__.pyc")
+        return (init, [path]) if os.path.exists(init) else (path + ".pyc", None)
+
+    def has(self, name):
+        return (name + ".").startswith("ansible.module_utils.") and os.path.exists(self.place(name)[0])
+
+    def find_spec(self, name, path=None, target=None):
+        if self.has(name):
+            from importlib import machinery, util
+            file, folders = self.place(name)
+            loader = machinery.SourcelessFileLoader(name, file)
+            return util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=folders)
 
     def find_module(self, name, path=None):
-        if (name + ".").startswith("ansible.module_utils."):
-            path, package = self.place(name)
-            return self if package or os.path.exists(path + ".pyc") else None
+        return self if self.has(name) else None
 
     def load_module(self, name):
         if name not in sys.modules:
-            path, package = self.place(name)
-            if package:
-                imp.load_module(name, None, path, ("", "", imp.PKG_DIRECTORY))
+            import imp
+            file, folders = self.place(name)
+            if folders:
+                imp.load_module(name, None, folders[0], ("", "", imp.PKG_DIRECTORY))
             else:
-                with open(path + ".pyc", "rb") as stream:
-                    imp.load_module(name, stream, path + ".pyc", (".pyc", "rb", imp.PY_COMPILED))
+                with open(file, "rb") as stream:
+                    imp.load_module(name, stream, file, (".pyc", "rb", imp.PY_COMPILED))
         return sys.modules[name]
 
-sys.meta_path.append(Compiled())
+sys.meta_path.insert(0, Compiled())
+"""
+_INSTALL = f"""
+set -e
+mkdir -p {_PLACE}/2/ansible {_PLACE}/3
+base64 -d | tar -xz -C {_PLACE}/2/ansible
+cp -a {_PLACE}/2/ansible {_PLACE}/3
+python2.7 -m compileall -q {_PLACE}/2
+python3 -m compileall -q -b {_PLACE}/3
+find {_PLACE} -name '*.py' -delete
+for packages in /usr/local/lib/python2.7/dist-packages /usr/lib/python3/dist-packages; do
+    mkdir -p $packages
+    printf '%s\\n' '{_FINDER}' > $packages/el7ops_lab.py
+    echo 'import el7ops_lab' > $packages/el7ops_lab.pth
+done
 """
 
 
 def install(vm: Vm) -> None:
-    """Have the guest's Python 2.7 take them from its disk."""
+    """Have the guest's Pythons take them from its disk."""
     (source,) = venv.ensure().parent.glob("lib/python3*/site-packages/ansible/module_utils")
-    with tempfile.TemporaryDirectory() as folder:
-        tree, packed = Path(folder, "tree"), Path(folder, "packed")
-        tree.mkdir()
-        output([str(python27.ensure()), "-c", _COMPILE, str(source), str(tree)])
-        (tree / "el7ops_lab.py").write_text(_FINDER)
-        (tree / "el7ops_lab.pth").write_text("import el7ops_lab\n")
-        output(["tar", "-C", str(tree), "-czf", str(packed), "."])
-        script = f"mkdir -p {_PLACE} {_PACKAGES} && base64 -d | tar -xz -C {_PLACE} && mv {_PLACE}/el7ops_lab.* {_PACKAGES}"
-        vm.run(script, stdin=base64.b64encode(packed.read_bytes()).decode())
+    argv = ["tar", "-C", str(source.parent), "--exclude=__pycache__", "-czf", "-", source.name]
+    packed = subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout
+    vm.run(_INSTALL, stdin=base64.b64encode(packed).decode())

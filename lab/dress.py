@@ -23,10 +23,6 @@ TREE = LAB_DIR / "guest/tree"
 # path below the root: what it points at
 LINKS = {
     "boot/grub": "grub2",  # without it grub2-set-default answers 0 and has written nothing
-    "etc/alternatives/ip6tables": "/usr/sbin/ip6tables-legacy",  # the lab kernels have no nf_tables
-    "etc/alternatives/iptables": "/usr/sbin/iptables-legacy",
-    "etc/alternatives/iptables-restore": "/usr/sbin/iptables-legacy-restore",
-    "etc/alternatives/iptables-save": "/usr/sbin/iptables-legacy-save",
     "etc/grub2.cfg": "../boot/grub2/grub.cfg",
     "etc/motd": "STAND-IN",
     "etc/redhat-release": "centos-release",

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from lab import kernel
 
 EL7, UPDATE, ML = kernel.EL7, kernel.EL7_UPDATE, kernel.KERNEL_ML
-DONE, ROLLED_BACK, REFUSED = "done", "rolled_back", "refused"
+DONE, ROLLED_BACK, REFUSED, PAUSED = "done", "rolled_back", "refused", "paused"
 ENV = "/boot/grub2/grubenv"
 # the words of docs/safety.md for how a fault ended; the last two are those that no fault should have
 ENDS = {
     DONE: "the new kernel, confirmed", ROLLED_BACK: "the old kernel, services verified", REFUSED: "the old kernel, the run refused",
+    PAUSED: "the old kernel, the update whole, the run paused before ELRepo's kernel",
     "wrong": "**reachable, not as it should be**", "lost": "**lost**",
 }  # fmt: skip
 TWO_RUNS = "two runs at once"
@@ -26,7 +27,7 @@ class Fault:
     """One line of the matrix. The run is ``remediate`` with strategy upgrade, at the stage that boots the new kernel."""
 
     name: str  # what breaks
-    ends: str  # DONE, ROLLED_BACK or REFUSED
+    ends: str  # DONE, ROLLED_BACK, REFUSED or PAUSED
     happens: str  # what the collection does about it, for docs/safety.md
     before: str = ""  # shell on the host, before the run
     kill_at: str = ""  # the controller is killed when this task begins
@@ -39,7 +40,7 @@ class Fault:
     says: str = ""  # in what the admin reads in the end
     evening: bool = False  # from the beginning of the run on, and not only its last stage
     services_timeout: int = 300  # longer than the services are waited for, or the host reboots under the controller's eyes
-    mend: str = ""  # shell on the host: what the admin is told to type, should the run say that an update was cut off
+    cleans: str = ""  # shell on the host: what the admin is told to type, should the run say that an update was cut off
     quick: bool = False  # in make test too
 
 
@@ -105,9 +106,9 @@ FAULTS = (
           "the trial is what boots; the same command goes on with it, if it comes in time", kill_at=BOOT, power=True),
     Fault("power cut while grub2-mkconfig writes", DONE, "a new file takes the place of the old one in one step; the same command begins the stage anew",
           BY_NUMBER, kill_at="trial | Make sure that the running kernel is the default", kill_after=4, power=True),
-    Fault("power cut in the middle of yum's transaction", DONE,
+    Fault("power cut in the middle of yum's transaction", PAUSED,
           "the same command goes on; where packages are installed twice by then, it first names them and how to finish the update",
-          TELL, serial=HALFWAY, power=True, evening=True, mend=CLEAN),
+          TELL, serial=HALFWAY, power=True, evening=True, cleans=CLEAN),
     Fault("power cut during the trial boot", ROLLED_BACK, "`next_entry` is empty by then: the old kernel boots", serial="trial boot of",
           kill_after=5, power=True, says="never reached the init system"),
     Fault("power cut between login and confirmation", ROLLED_BACK, "the default is still the old kernel", kill_at="stage | Keep it for good",

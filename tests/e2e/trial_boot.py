@@ -16,7 +16,7 @@ import time
 
 import jsonschema
 import pytest
-from faults import DONE, EL7, FAULTS, ML, ROLLED_BACK, TWO_RUNS
+from faults import DONE, EL7, FAULTS, ML, PAUSED, ROLLED_BACK, TWO_RUNS, UPDATE
 
 from lab import compiled, play, qemu
 from lab.poller import Poller
@@ -58,9 +58,7 @@ def stand(vm, tmp_path_factory):
 
     def get_ready():
         vm.restore("evening")
-        now = datetime.datetime.now(datetime.timezone.utc)
-        window = f"{now - datetime.timedelta(hours=1):%H:%M}-{now + datetime.timedelta(hours=4):%H:%M}"
-        done = remediate(play.inventory(vm), kmem_window=window, kmem_stage_minutes={"grub_default": 600})
+        done = remediate(play.inventory(vm), **paused_before("grub_default"))
         assert done.returncode == 0 and document(vm)["status"] == "paused", done.stdout
         vm.run("sync")
         vm.snapshot("ready")
@@ -83,6 +81,13 @@ def stand(vm, tmp_path_factory):
 
 def remediate(where, env=None, **variables):
     return play.playbook("remediate", where, env=env, timeout=900, **{**VARIABLES, **variables})
+
+
+def paused_before(stage):
+    """The variables with which a run ends before that STAGE, as it does not fit into the window."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    window = f"{now - datetime.timedelta(hours=1):%H:%M}-{now + datetime.timedelta(hours=4):%H:%M}"
+    return {"kmem_window": window, "kmem_stage_minutes": {stage: 600}}
 
 
 def document(vm):
@@ -121,13 +126,13 @@ def at_task(note, name, **more):
             "KILL_AT_NAME": name, **more}  # fmt: skip
 
 
-def killed(vm, where, note, fault):
+def killed(vm, where, note, fault, variables):
     """The run whose controller, and perhaps the host's power, goes away in the middle."""
     env = at_task(note, fault.kill_at or "never", KILL_AFTER=str(fault.kill_after))
     if fault.serial:
         env["KILL_FILE"] = str(note) + ".now"
         seen = vm.serial_log.stat().st_size
-        thread = threading.Thread(target=remediate, args=(where, env))
+        thread = threading.Thread(target=remediate, args=(where, env), kwargs=variables)
         thread.start()
         wait_for(lambda: fault.serial.encode() in vm.serial_log.read_bytes()[seen:], 600)
         time.sleep(fault.kill_after)
@@ -205,6 +210,7 @@ def note_result(**row):
 def survive(vm, job, tmp_path, fault):
     """Break the host that stands ready, and hold it to the end that the fault has to have; for how many seconds it was away."""
     where = play.inventory(vm)  # a machine whose power was cut has other ports
+    variables = paused_before("elrepo_kernel") if fault.ends == PAUSED else {}
     if fault.before:
         vm.run(fault.before, timeout=120)
     names = containers(vm)
@@ -212,7 +218,7 @@ def survive(vm, job, tmp_path, fault):
     began = time.monotonic()
     with Poller(vm, ["ssh"], calm=3) as poller:
         if (fault.kill_at or fault.serial) and not fault.meanwhile:
-            killed(vm, where, tmp_path / "note", fault)
+            killed(vm, where, tmp_path / "note", fault, variables)
             if fault.reset:
                 assert poller.watches["ssh"].down_since, "it hangs"
                 qemu.monitor(vm.directory, "system_reset", 30)
@@ -223,7 +229,10 @@ def survive(vm, job, tmp_path, fault):
             if fault.between:
                 vm.run(fault.between, timeout=180)
             where = play.inventory(vm)
-        done = disturbed(vm, where, tmp_path / "note", fault) if fault.meanwhile else remediate(where)
+        done = disturbed(vm, where, tmp_path / "note", fault) if fault.meanwhile else remediate(where, **variables)
+        if fault.cleans and "an earlier update was cut off" in one_line(done):
+            vm.run(fault.cleans, timeout=300)
+            done = remediate(where, **variables)
         vm.wait_ssh()
     took = time.monotonic() - began
     text = one_line(done)
@@ -234,6 +243,13 @@ def survive(vm, job, tmp_path, fault):
         assert done.returncode == 0 and state["status"] == "done", done.stdout
         assert kernel_of(vm) == ML and default(vm) == ML
         assert vm.run("grubby --info=ALL | grep -c '^args=.*el7ops_kmem.trial'", check=False).stdout.strip() == "0"
+    elif fault.ends == PAUSED:
+        assert done.returncode == 0 and state["status"] == "paused", done.stdout
+        assert [stage["name"] for stage in state["stages"] if stage["status"] == "done"][-1] == "yum_update", state
+        assert kernel_of(vm) == EL7 and default(vm) == EL7
+        doubled = vm.run("rpm -qa --qf '%{name}\\n' | sort | uniq -d").stdout.split()
+        assert set(doubled) <= {"kernel", "gpg-pubkey"}, doubled
+        assert f"kernel-{UPDATE}" in vm.run("rpm -q kernel").stdout.split()
     elif fault.ends == ROLLED_BACK:
         assert done.returncode == 3 and "ROLLED BACK" in text and state["status"] == "rolled_back", done.stdout
         assert kernel_of(vm) == EL7 and default(vm) == EL7
