@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible's own module_utils, compiled, for the guest's two Pythons.
+"""The module_utils of Ansible and of this collection, compiled, for the guest's two Pythons.
 
-A task brings them along as source, and to compile them takes an emulated guest half of the task.  Nothing else is taken from
-here: the modules and what this collection shares among them are compiled anew by each task, as on any host.  For tests that run
-many tasks and compare no seconds.
+A task brings them along as source, and to compile them takes an emulated guest half of the task.  The modules themselves are
+compiled anew by each task, as on any host.  For tests that run many tasks and compare no seconds.
 """
 
 from __future__ import annotations
 
 import base64
-import subprocess
+import io
+import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import venv
+from lab import cache, venv
 
 if TYPE_CHECKING:
     from lab.vm import Vm
 
 _PLACE = "/usr/local/lib/el7ops-lab"
+_OWN = "ansible_collections.el7ops.kmem.plugins.module_utils"
 # both Pythons read it; each finds its own below _PLACE
 _FINDER = f"""
 import os, sys
@@ -29,7 +31,7 @@ class Compiled(object):
         return (init, [path]) if os.path.exists(init) else (path + ".pyc", None)
 
     def has(self, name):
-        return (name + ".").startswith("ansible.module_utils.") and os.path.exists(self.place(name)[0])
+        return (name + ".").startswith(("ansible.module_utils.", "{_OWN}.")) and os.path.exists(self.place(name)[0])
 
     def find_spec(self, name, path=None, target=None):
         if self.has(name):
@@ -56,9 +58,9 @@ sys.meta_path.insert(0, Compiled())
 """
 _INSTALL = f"""
 set -e
-mkdir -p {_PLACE}/2/ansible {_PLACE}/3
-base64 -d | tar -xz -C {_PLACE}/2/ansible
-cp -a {_PLACE}/2/ansible {_PLACE}/3
+mkdir -p {_PLACE}/2
+base64 -d | tar -xz -C {_PLACE}/2
+cp -a {_PLACE}/2 {_PLACE}/3
 python2.7 -m compileall -q {_PLACE}/2
 python3 -m compileall -q -b {_PLACE}/3
 find {_PLACE} -name '*.py' -delete
@@ -73,6 +75,9 @@ done
 def install(vm: Vm) -> None:
     """Have the guest's Pythons take them from its disk."""
     (source,) = venv.ensure().parent.glob("lib/python3*/site-packages/ansible/module_utils")
-    argv = ["tar", "-C", str(source.parent), "--exclude=__pycache__", "-czf", "-", source.name]
-    packed = subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout
-    vm.run(_INSTALL, stdin=base64.b64encode(packed).decode())
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for folder, name in ((source, "ansible.module_utils"), (cache.LAB_DIR.parent / "plugins" / "module_utils", _OWN)):
+            for path in folder.rglob("*.py"):
+                archive.add(path, Path(name.replace(".", "/"), path.relative_to(folder)))
+    vm.run(_INSTALL, stdin=base64.b64encode(packed.getvalue()).decode())

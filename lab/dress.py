@@ -38,11 +38,14 @@ LINKS = {
     "usr/bin/yum": "dnf-3",
     "usr/lib/systemd/system/sshd.service": "ssh.service",
 }
+# each takes an emulated guest a part of every boot, and nothing here needs it
 MASKED = (
-    "apt-daily-upgrade.timer", "apt-daily.timer", "blk-availability.service", "dm-event.socket", "dnf-makecache.timer", "e2scrub_all.timer",
-    "e2scrub_reap.service", "fstrim.timer", "getty@tty1.service", "logrotate.timer", "lvm2-lvmpolld.socket", "lvm2-monitor.service",
-    "man-db.timer", "rsyslog.service", "serial-getty@ttyS0.service", "systemd-hwdb-update.service",
-    "systemd-networkd-wait-online.service", "systemd-timesyncd.service",
+    "apt-daily-upgrade.timer", "apt-daily.timer", "blk-availability.service", "dev-hugepages.mount", "dev-mqueue.mount", "dm-event.socket",
+    "dnf-makecache.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "getty@tty1.service", "kmod-static-nodes.service",
+    "logrotate.timer", "lvm2-lvmpolld.socket", "lvm2-monitor.service", "man-db.timer", "modprobe@configfs.service", "modprobe@drm.service",
+    "modprobe@fuse.service", "rsyslog.service", "serial-getty@ttyS0.service", "sys-fs-fuse-connections.mount", "sys-kernel-config.mount",
+    "systemd-hwdb-update.service", "systemd-networkd-wait-online.service", "systemd-random-seed.service", "systemd-sysusers.service",
+    "systemd-timesyncd.service", "systemd-update-utmp-runlevel.service", "systemd-update-utmp.service",
 )  # fmt: skip
 REMOVED = (
     "boot/grub", "etc/debian_version", "etc/dpkg/origins/default", "etc/grub.d/05_debian_theme",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -205,11 +206,13 @@ class Vm:
         """Cut the power."""
         if (pid := self.pid) is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            # its command line is gone before it lets go of its disk, which takes a moment on a busy machine
-            with contextlib.suppress(OSError):
-                while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                    time.sleep(0.05)
+                descriptor = os.pidfd_open(pid)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    # all of its threads: as long as one is there, it holds the disk and the pid file
+                    select.select([descriptor], [], [])
+                finally:
+                    os.close(descriptor)
 
     def destroy(self) -> None:
         """Cut the power and remove everything of this machine."""
