@@ -34,14 +34,6 @@ _PYTHON3_ROLES = ["el7ops.kmem.yum_update", "el7ops.kmem.elrepo_kernel"]
 _LAB_APPEND = "/etc/default/grub.d/zz-lab-append.cfg"
 
 
-def ssh_arguments() -> list[str]:
-    """Return the options that every connection to a lab machine needs."""
-    return [
-        "-i", str(image.private_key()), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15",
-        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-    ]  # fmt: skip
-
-
 def names() -> list[str]:
     """Return the names of all machines that have a state directory."""
     return sorted(path.name for path in (cache.root() / "vm").glob("*") if path.is_dir())
@@ -221,16 +213,21 @@ class Vm:
 
     # -- use -------------------------------------------------------------------
 
-    def ssh_argv(self, user: str = "root") -> list[str]:
-        """Return the ssh command line that logs in.
+    def ssh_options(self) -> list[str]:
+        """Return the options with which ssh reaches this machine.
 
-        All of them share one connection: a new one takes an emulated guest 0.7 s of its processor.
+        All that use them share one connection: a new one takes an emulated guest 0.7 s of its processor.
         """
-        kept = [
+        return [
+            "-i", str(image.private_key()), "-p", str(self.port), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+            "-o", "ConnectTimeout=15", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
             "-o", f"ControlPath={self.directory}/master-of-lab-%r", "-o", "ControlMaster=auto", "-o", "ControlPersist=120",
             "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
         ]  # fmt: skip
-        return ["ssh", *ssh_arguments(), *kept, "-p", str(self.port), f"{user}@{HOST}"]
+
+    def ssh_argv(self, user: str = "root") -> list[str]:
+        """Return the ssh command line that logs in."""
+        return ["ssh", *self.ssh_options(), f"{user}@{HOST}"]
 
     def run(
         self,
@@ -277,7 +274,7 @@ class Vm:
         self.wait_ssh()
 
     def _hang_up(self, which: str = "master-*") -> None:
-        """End the connections that Ansible and ssh_argv() keep open: a guest that was put back or rebooted knows nothing of them."""
+        """End the connections that Ansible and ssh_options() keep open: a guest that was put back or rebooted knows nothing of them."""
         for path in self.directory.glob(which):
             argv = ["ssh", "-o", f"ControlPath={path}", "-O", "exit", HOST]
             subprocess.run(argv, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=30)

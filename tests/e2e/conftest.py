@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import shlex
 import sys
 import time
 
@@ -11,9 +12,9 @@ import testinfra
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from lab import image, play, qemu  # noqa: E402
+from lab import play, qemu  # noqa: E402
 from lab.demo import Job  # noqa: E402
-from lab.vm import Vm  # noqa: E402
+from lab.vm import HOST, Vm  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -59,5 +60,4 @@ def where(vm):
 @pytest.fixture
 def host(vm):
     """The machine as testinfra sees it: from outside, over SSH."""
-    extra = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o IdentitiesOnly=yes"
-    return testinfra.get_host(f"ssh://root@127.0.0.1:{vm.port}", ssh_identity_file=str(image.private_key()), ssh_extra_args=extra)
+    return testinfra.get_host(f"ssh://root@{HOST}", ssh_extra_args=shlex.join(vm.ssh_options()))
