@@ -16,7 +16,7 @@ from pathlib import Path
 from lab import apt, cache, disk, dress, kernel, rootfs, rpms, vm
 from lab.progress import LabError, logged, output, say
 
-# A settled boot uses 17 ids, so 19 `docker run --memory` use up the rest.
+# A settled boot uses 19 ids, so 17 `docker run --memory` use up the rest.
 ID_MAX = 36
 
 _PROVISION = cache.LAB_DIR / "guest/provision.sh"
