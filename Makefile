@@ -32,14 +32,14 @@ more: ## On the virtual machine: runc exchanged without a reboot, and a job as A
 matrix: ## The tests on the virtual machine with every case instead of some: a controller killed at each single task, a loop over all ids
 	@python=$(PYTHON) && EL7OPS_MATRIX=1 exec $$python tests/run.py e2e more
 
-faults: ## The trial boot against every fault, about an hour; writes the table of docs/safety.md
+faults: ## The trial boot against every fault, about three quarters of an hour; writes the table of docs/safety.md
 	@python=$(PYTHON) && exec $$python tests/run.py faults
 
 fault: export EL7OPS_FAULT = $(NAME)
 fault: ## One of them: make fault NAME="the kernel panics at once"
 	@python=$(PYTHON) && exec $$python tests/run.py faults
 
-killer: ## The controller killed, or the power cut, at ten random moments of strategy upgrade, about an hour
+killer: ## The controller killed, or the power cut, at ten random moments of strategy upgrade, about three quarters of an hour
 	@python=$(PYTHON) && exec $$python tests/run.py killer
 
 lab: ## Build the lab's virtual machine, or find it in the cache

@@ -9,7 +9,6 @@ __metaclass__ = type
 from ansible_collections.el7ops.kmem.plugins.module_utils import _host
 
 UNITS = ("docker", "containerd", "kubelet", "crio", "gitlab-runner", "k3s", "k3s-agent", "rke2-server", "rke2-agent", "slurmd")
-LINES = 5000
 
 # Packages asked of rpm. Those without a table below are reported as unknown, never as harmless.
 PACKAGES = (
@@ -26,11 +25,12 @@ def start():
 
 
 def start_journalctl():
-    """journalctl of the units that create memory cgroups and of the kernel's warnings, since the boot."""
-    # systemd 219 has no --grep, so the newest lines are read and sifted by _logs. All that counts there the kernel says as a
-    # warning (4) or worse (KERN_WARNING and KERN_ERR in mm/slub.c and mm/slab_common.c of 3.10); the rest of what it says at a
-    # boot would take as long as all else.
-    argv = ["journalctl", "--boot", "--quiet", "--no-pager", "--output=short-iso", "--lines=%d" % LINES, "_TRANSPORT=kernel"]
+    """journalctl of the units that create memory cgroups and of the kernel's warnings, since the boot, the newest line first."""
+    # systemd 219 has no --grep, so _logs sifts, and reads no further than its limit. With --lines all the entries would be gone
+    # through backwards before the first line came, and then forwards; 219 does that even beside --reverse. All that counts
+    # the kernel says as a warning (4) or worse (KERN_WARNING and KERN_ERR in mm/slub.c and mm/slab_common.c of 3.10); the rest of
+    # what it says at a boot would take as long as all else.
+    argv = ["journalctl", "--boot", "--quiet", "--no-pager", "--output=short-iso", "--reverse", "_TRANSPORT=kernel"]
     argv += ["PRIORITY=%d" % number for number in range(5)]
     for unit in UNITS:
         argv += ["+", "_SYSTEMD_UNIT=%s.service" % unit]

@@ -14,6 +14,7 @@ import time
 from ansible_collections.el7ops.kmem.plugins.module_utils import _host, _schema
 
 KEPT = 200
+JOURNAL = 2 << 20  # bytes, of its newest lines: 5,000 of 400 bytes
 TAIL = 4 << 20  # bytes of one file, of its end
 FILES = 3
 # lines of Ansible and sudo quote what somebody typed, a search for this very message perhaps
@@ -27,9 +28,9 @@ def telling(root, journal, limit=6):
     A journal in memory can have lost the lines of the first days, which /var/log/messages still has: that is read, too,
     where the journal tells nothing.
     """
-    result = _host.finish(journal, limit)
+    result = _host.finish(journal, limit, JOURNAL)
     read = result["rc"] == 0 or bool(result["out"])
-    hits = sift(result["out"])
+    hits = sift(result["out"])[::-1]
     if not hits:
         files = messages(root)
         read = read or files is not None

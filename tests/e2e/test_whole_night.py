@@ -11,7 +11,7 @@ import time
 import jsonschema
 import pytest
 from faults import FAULTS
-from trial_boot import VARIABLES, at_task, default, no_traces, survive
+from trial_boot import VARIABLES, at_task, default, no_traces, paused_before, survive, window_around_now
 
 from lab import compiled, kernel, play
 from lab.poller import Poller
@@ -344,7 +344,7 @@ def test_upgrade_stops_where_the_window_is_too_short(vm, host, where, reports):
     vm.restore("evening")
     night["boot"] = boot_id(host)
     with Poller(vm) as poller:
-        done = remediate(where, "upgrade", reports, **window_around_now(), kmem_stage_minutes={"grub_default": 600})
+        done = remediate(where, "upgrade", reports, **paused_before("grub_default"))
     assert done.returncode == 0 and "may need" in one_line(done), done.stdout
     assert boot_id(host) == night["boot"] and document(vm)["status"] == "paused"
     assert [stage["name"] for stage in document(vm)["stages"] if stage["status"] == "pending"] == ["grub_default", "restore_kmem"]
@@ -352,11 +352,6 @@ def test_upgrade_stops_where_the_window_is_too_short(vm, host, where, reports):
     assert vm.run("grubby --default-kernel").stdout.strip() == f"/boot/vmlinuz-{EL7}"
     night["upgrade"] = {name: watch.seconds for name, watch in poller.watches.items()}
     vm.snapshot("ready")
-
-
-def window_around_now():
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return {"kmem_window": f"{now - datetime.timedelta(hours=1):%H:%M}-{now + datetime.timedelta(hours=4):%H:%M}", "kmem_window_timezone": "UTC"}
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.quick], ids=lambda fault: fault.name.replace(" ", "-"))

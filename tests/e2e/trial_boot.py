@@ -83,11 +83,14 @@ def remediate(where, env=None, **variables):
     return play.playbook("remediate", where, env=env, timeout=900, **{**VARIABLES, **variables})
 
 
+def window_around_now():
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {"kmem_window": f"{now - datetime.timedelta(hours=1):%H:%M}-{now + datetime.timedelta(hours=4):%H:%M}", "kmem_window_timezone": "UTC"}
+
+
 def paused_before(stage):
     """The variables with which a run ends before that STAGE, as it does not fit into the window."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    window = f"{now - datetime.timedelta(hours=1):%H:%M}-{now + datetime.timedelta(hours=4):%H:%M}"
-    return {"kmem_window": window, "kmem_stage_minutes": {stage: 600}}
+    return {**window_around_now(), "kmem_stage_minutes": {stage: 600}}
 
 
 def document(vm):

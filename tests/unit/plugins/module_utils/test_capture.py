@@ -151,6 +151,16 @@ def test_only_lines_of_this_boot_count_and_rotated_files_are_read(tmpdir):
     assert [line.split()[5] for line in _logs.messages(str(tmpdir))] == ["rotated", "since"]
 
 
+def test_of_a_long_journal_the_newest_lines_are_kept_newest_last(tmpdir, monkeypatch):
+    lines = ["2026-11-23T22:%02d:00+0000 web1 dockerd[1]: %s" % (minute, MKDIR) for minute in (10, 20, 30)]
+    monkeypatch.setattr(_logs, "JOURNAL", len("\n".join(lines[1:])) + 1)
+    # as journalctl --reverse prints them, and it would not end by itself
+    journal = _host.start(["sh", "-c", "printf '%s\\n' \"$@\"; exec sleep 60", "sh"] + lines[::-1])
+    start = time.time()
+    assert _logs.telling(str(tmpdir), journal, 20) == lines[1:]
+    assert time.time() - start < 5
+
+
 def test_without_any_log_nothing_is_said(tmpdir, monkeypatch):
     monkeypatch.setattr(_host, "run", lambda *unused: {"rc": 1, "out": "", "error": None})
     assert _logs.telling(str(tmpdir), (["x"], "x: not there")) is None
