@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What kmem_facts costs, compared with ping over the same connection, on a healthy host and on one that fails."""
 
+import os
 import pathlib
 import re
 import statistics
@@ -12,6 +13,7 @@ import pytest
 from lab import play, venv
 
 HERE = pathlib.Path(__file__).resolve().parent
+MATRIX = bool(os.environ.get("EL7OPS_MATRIX"))  # make matrix: every case instead of some
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,9 +21,10 @@ def evening(vm):
     vm.start(fresh=True)
 
 
-def compare_with_ping(where, folder):
+def compare_with_ping(where, folder, pipelining):
     """Median seconds of ten pings and of ten kmem_facts that took turns over one connection; the first pair opens it."""
     env = {**venv.environment(play.collections()), "ANSIBLE_CALLBACKS_ENABLED": "junit", "JUNIT_OUTPUT_DIR": str(folder)}
+    env["ANSIBLE_PIPELINING"] = pipelining
     subprocess.run(["ansible-playbook", "-i", str(where), str(HERE / "cost.yml")], env=env, check=True, capture_output=True)
     (report,) = folder.glob("*.xml")
     took = {"Ping": [], "Read the facts": []}
@@ -33,20 +36,21 @@ def compare_with_ping(where, folder):
     return [statistics.median(times[1:]) for times in took.values()]
 
 
-def costs_at_most(limit, where, folder):
+def costs_at_most(limit, where, folder, pipelining="1"):
     """How much longer than a ping kmem_facts may take; other load can only make that worse: up to three rounds, the best counts."""
     ratios = []
     while len(ratios) < 3 and (not ratios or min(ratios) > limit):
-        ping, facts = compare_with_ping(where, folder / str(len(ratios)))
+        ping, facts = compare_with_ping(where, folder / str(len(ratios)), pipelining)
         ratios.append(facts / ping)
-        print(f"ping {ping:.2f} s, kmem_facts {facts:.2f} s, ratio {facts / ping:.2f}")
+        print(f"pipelining {pipelining}, ping {ping:.2f} s, kmem_facts {facts:.2f} s, ratio {facts / ping:.2f}")
     assert min(ratios) <= limit, ratios
 
 
-def test_kmem_facts_costs_little_on_a_healthy_host(job, where, quiet, tmp_path):
+# with pipelining, which Ansible does not have on by itself, a ping takes half the time, and the same difference is more of it
+@pytest.mark.parametrize("pipelining, limit", [("0", 1.3), ("1", 1.6)] if MATRIX else [("0", 1.3)])
+def test_kmem_facts_costs_little_on_a_healthy_host(job, where, quiet, tmp_path, pipelining, limit):
     job.wait_for_docker()
-    # the aim is 1.3; 1.31 and 1.56 were measured with nothing else at work, 1.37 and 1.32 on the sick host (aim 1.5)
-    costs_at_most(1.6, where, tmp_path)
+    costs_at_most(limit, where, tmp_path, pipelining)
 
 
 def test_kmem_facts_costs_little_on_the_sick_host(job, where, tmp_path):
