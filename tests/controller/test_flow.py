@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
-WHY = {"__kmem_why": yaml.safe_load((REPO / "playbooks" / "remediate.yml").read_text())[0]["vars"]["__kmem_why"]}
+WHY = yaml.safe_load((REPO / "playbooks" / "vars" / "why.yml").read_text())
 EL7, UPDATE, ML = "3.10.0-1127.el7.x86_64", "3.10.0-1160.el7.x86_64", "6.9.7-1.el7.elrepo.x86_64"
 
 # What every stand-in does: notes that it was called, and answers with what the host's world has for it in this boot.
@@ -266,6 +266,14 @@ def test_a_reboot_into_another_kernel_is_said_before_it(stage, tmp_path):
     assert f"starts kernel {UPDATE}, and {EL7} runs now" in seen["other"].text and "stand_in_reboot:" in seen["other"].calls
     assert f"starts kernel {UPDATE}" in seen["left"].run["message"] and "PREPARED" in seen["left"].run["message"]
     assert not any("boot_entry:default" in call for one in seen.values() for call in one.calls)
+
+
+def test_where_no_module_can_run_it_is_said_where_to_look(stage, tmp_path):
+    full = {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "Traceback:\nIOError: [Errno 28] No space left on device\n"}
+    seen = go(stage, tmp_path, {"full": (world({"run_state:": [full]}), {})}, [included("read_state"), included("go_back")])
+    assert seen["full"].failed and seen["full"].calls == ["run_state:"]
+    assert "REFUSED, nothing was changed on full: MODULE FAILURE IOError: [Errno 28] No space left on device" in seen["full"].text
+    assert "df -h" in seen["full"].text and "type the same command again" in seen["full"].text
 
 
 def test_a_rollback_boots_the_kernel_that_ran(stage, tmp_path):
