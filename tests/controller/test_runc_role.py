@@ -38,7 +38,7 @@ HOST = [
     ({"runc_nokmem_method": "docker"}, []), ({"runc_nokmem_state": "absent"}, []),
 ])  # fmt: skip
 def test_what_the_facts_name_is_what_is_exchanged(options, wanted):
-    (task,) = [one for one in load("tasks/main.yml") if "el7ops.kmem.runc_exchange" in one and "vars" in one]
+    (task,) = [one for block in load("tasks/main.yml") for one in block.get("block", []) if "el7ops.kmem.runc_exchange" in one]
     assert "__runc_nokmem_targets" in task["el7ops.kmem.runc_exchange"]["targets"]
     assert evaluated(task, "__runc_nokmem_targets", HOST, **dict({"runc_nokmem_state": "present", "runc_nokmem_method": "file"}, **options)) == wanted
     assert not any(_exchange.no_runc(path) for path in wanted), "the module would refuse it"
