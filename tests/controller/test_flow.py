@@ -272,7 +272,7 @@ def test_where_no_module_can_run_it_is_said_where_to_look(stage, tmp_path):
     full = {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "Traceback:\nIOError: [Errno 28] No space left on device\n"}
     seen = go(stage, tmp_path, {"full": (world({"run_state:": [full]}), {})}, [included("read_state"), included("go_back")])
     assert seen["full"].failed and seen["full"].calls == ["run_state:"]
-    assert "REFUSED, nothing was changed on full: MODULE FAILURE IOError: [Errno 28] No space left on device" in seen["full"].text
+    assert "REFUSED, nothing was changed on full: MODULE FAILURE IOError: [Errno 28] No space left on device. If it names" in seen["full"].text
     assert "df -h" in seen["full"].text and "type the same command again" in seen["full"].text
 
 
