@@ -30,8 +30,8 @@ def host_facts(doc):
     return {"units": len(units) if isinstance(units, list) else None, "out_of_tree": foreign, "live_restore": docker.get("live_restore")}
 
 
-def recommend(facts):
-    """{strategy, reasons, avoid}; strategy is one of the playbook remediate, or none.
+def recommend(facts, unread):
+    """{strategy, reasons, avoid}; strategy is one of the playbook remediate, or none. C(unread): what of the installed was not read.
 
     In this order: nothing to do; unknown; only a reboot (nothing can switch accounting on any more, what leaked stays);
     nokmem where the build honours it; else runc where the host is bound to its kernel and runc is all that enables;
@@ -45,7 +45,7 @@ def recommend(facts):
                       ["Do not read unknown as healthy."])  # fmt: skip
     if kernel["line"] != "el7":
         return advice("none", ["This is not a kernel of EL7, and this collection changes only hosts that run one. A kernel of 4.5 or later, or "
-                               "a runtime that does not touch kernel memory, ends it."], ["drop_caches: it frees memory, not one id."])  # fmt: skip
+                               "a runtime that does not touch kernel memory, ends it."], [])  # fmt: skip
     on = [item for item in facts["enablers"] if item["kmem"] == "on"]
     unsure = [item for item in facts["enablers"] if item["kmem"] == "unknown"]
     own = [item["name"] for item in on + unsure if item["kind"] not in ("runc", "engine")]
@@ -54,7 +54,7 @@ def recommend(facts):
     if (facts["cgroup"]["num_cgroups"] or 0) >= NEARLY_FULL > (leaked or 0):
         reasons.append("Find out what leaves so many live memory cgroups behind: they fill the id space, not the leak. Removing some of them helps "
                        "at once, without a reboot.")  # fmt: skip
-    strategy = choose(facts, on, unsure, own, reasons)
+    strategy = choose(facts, on, unsure + unread, own, reasons)
     if verdict in ("leaking", "failing") and leaked != 0:
         reasons.append("What has leaked is freed by a reboot only.")
     if own and strategy != "none":
@@ -70,7 +70,7 @@ def recommend(facts):
 
 
 def choose(facts, on, unsure, own, reasons):
-    """The strategy; says why."""
+    """The strategy; says why. C(unsure): what may switch accounting on, known or not."""
     kernel, ties = facts["kernel"], bound(facts)
     exchangeable = [item["name"] for item in on if item["kind"] == "runc"] or ["the runc of %s" % item["name"] for item in on if item["name"] in OF_PACKAGES]
     effective = kernel["nokmem_support"] == "honoured" and facts["cmdline"]["nokmem"] and facts["accounting"]["state"] != "active"

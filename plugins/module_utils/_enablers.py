@@ -28,9 +28,18 @@ EXPLAINED_BY = {
     "hyperkube": ("atomic-openshift-node", "origin-node"), "openshift": ("atomic-openshift-node", "origin-node"),
     "slurmd": ("slurm-slurmd", "slurm"), "podman": ("podman", "runc"), "lxc-start": ("lxc",),
 }  # fmt: skip
+OWN = ("kubelet", "hyperkube", "k3s", "rke2")
+# packages that hold no runtime although they have the name of one in theirs
+HARMLESS = ("docker-ce-cli", "docker-ce-rootless", "docker-ce-selinux", "docker-client", "docker-common", "docker-compose", "docker-buildx",
+            "docker-scan", "docker-selinux", "docker-registry", "container-selinux", "container-storage", "containers-common", "container-exception",
+            "containernetworking", "kubectl", "kubeadm", "kubernetes-cni", "kubernetes-client", "kubernetes-master", "libnvidia-container",
+            "nvidia-container-toolkit", "nvidia-docker", "podman-docker", "python")  # fmt: skip
+RUNTIMES = ("runc", "container", "docker", "kube", "moby", "crun", "cri-o", "podman", "lxc", "lxd", "mesos", "nomad", "garden", "guardian",
+            "k3s", "k0s", "rke2", "openshift", "origin", "slurm", "rkt")  # fmt: skip
 STEMS = {"dockerd-current": "dockerd", "dockerd-latest": "dockerd", "docker-containe": "containerd", "k3s-server": "k3s", "k3s-agent": "k3s",
          "docker": "dockerd", "docker-latest": "dockerd", "rke2-server": "rke2", "rke2-agent": "rke2", "cri-o": "crio",
-         "atomic-openshift-node": "openshift", "origin-node": "openshift"}  # fmt: skip
+         "atomic-openshift-node": "openshift", "origin-node": "openshift", "openshift-node": "openshift", "garden": "gdn",
+         "k0sworker": "k0s", "k0scontroller": "k0s"}  # fmt: skip
 # beginnings of names of groups of containers that such programs make, and names of the parents of such groups, which stay
 # behind when the program is gone. No patterns: compiling some takes Python 2.7 as long as reading a log.
 SIGNS = (("docker-", "dockerd"), ("kubepods-", "kubelet"), ("crio-", "crio"), ("libpod-", "podman"))
@@ -65,6 +74,8 @@ def units(doc):
     found = []
     for name, state in sorted((mapping(doc, "services") or {}).items()):
         stem = ("%s" % (name,)).replace(".service", "")
+        if stem.startswith("snap."):
+            stem = re.split("[.-]", stem)[-1]  # snap.docker.dockerd, snap.microk8s.daemon-kubelet
         stem, state = STEMS.get(stem, stem), ("%s" % (state,)).lower()
         if (stem in EXPLAINED_BY or stem in _schema.PROCESSES) and not state.startswith(("not-found", "unknown")):
             found.append((stem, state))
@@ -101,17 +112,26 @@ def enablers(doc):
     docker = mapping(doc, "docker") or {}
     binaries, packages, files = mapping(doc, "binaries") or {}, mapping(doc, "packages") or {}, mapping(doc, "files") or {}
     found, looked_at, own = [], {}, {}
-    for path in sorted(binaries):
-        if isinstance(binaries[path], dict):
-            found.append(of_binary(path, binaries[path], docker, looked_at, own))
-    for name in sorted(packages):
-        found.append(of_package(name, packages[name], looked_at, files, own))
-    found += of_docker_alone(docker, packages, looked_at)
-    programs = mapping(doc, "processes") or {}
-    private = any(name in programs for name in ("dockerd-current", "dockerd-latest", "docker-containe"))
-    known = set(item["name"] for item in found) | set(item["kind"] for item in found)
     there = dict((stem, "its service is %s" % state) for stem, state in units(doc))
     there.update(running)
+    early = [name for name in ("docker-ce", "docker-ee", "docker-engine") if name in packages and _runc.docker(packages[name]) == "off"]
+    for path in sorted(binaries):
+        base = ("%s" % (path,)).rpartition("/")[2]
+        stem = "containerd" if "shim" in base or base == "ctr" else STEMS.get(base, base)
+        if not isinstance(binaries[path], dict):
+            continue
+        if stem in EXPLAINED_BY and base not in OWN and not binaries[path].get("strings"):
+            there.setdefault(stem, "it is installed (%s)" % path)  # another program makes the groups for it
+        else:
+            found.append(of_binary(path, binaries[path], docker, looked_at, own, early))
+    for name in sorted(packages):
+        if name in KINDS or not name.startswith(HARMLESS) and any(word in name for word in RUNTIMES):
+            found.append(of_package(name, packages[name], looked_at, files, own))
+    programs = mapping(doc, "processes") or {}
+    private = any(name in programs for name in ("dockerd-current", "dockerd-latest", "docker-containe"))
+    of_centos = "dockerd-current" in programs or "dockerd-latest" in programs
+    found += of_docker_alone(docker, packages, looked_at, of_centos)
+    known = set(item["name"] for item in found) | set(item["kind"] for item in found)
     for stem in sorted(there):
         explained = [name for name in EXPLAINED_BY.get(stem, ()) if name in known and (name != "runc" or runcs(looked_at, private))]
         path = programs.get(stem) if isinstance(programs.get(stem), TEXT) else ""
@@ -129,7 +149,7 @@ def enablers(doc):
             found.append(dict(item, installed=None))
     for path, read in sorted((mapping(doc, "slabinfo") or {}).items()):
         # accounting that is on outside of containers is nobody's runc
-        if isinstance(read, dict) and read.get("errno") == 0 and not isinstance(read.get("errno"), bool) and not OF_ENGINES.search("%s" % (path,)):
+        if accounting_on(read) and not OF_ENGINES.search("%s" % (path,)):
             found.append(finding("cgroup %s" % (path,), None, "on", "kmem accounting is on in it, and no container engine made it", kind="group"))
     for path in sorted(files):
         rules = files[path] if path.startswith(RULES) else None
@@ -144,28 +164,38 @@ def enablers(doc):
     return sorted(found, key=lambda item: order[item["kmem"]])
 
 
+def accounting_on(read):
+    """Whether what was read of a group's memory.kmem.slabinfo shows that accounting is on there: only then it has a header."""
+    errno = read.get("errno") if isinstance(read, dict) else ""
+    return (errno is None or errno == 0 and not isinstance(errno, bool)) and ("%s" % (read.get("head"),)).startswith("slabinfo")
+
+
 def finding(name, version, kmem, why, kind=None):
     return {"name": name, "kind": kind or KINDS.get(name, "engine"), "version": version, "kmem": kmem, "installed": True, "running": False,
             "idle": False, "evidence": why}  # fmt: skip
 
 
-def of_binary(path, read, docker, looked_at, own):
-    """The finding about one binary; what it says is put into looked_at."""
-    kmem, why = _runc.binary(read)
-    kind = "runc"
+def of_binary(path, read, docker, looked_at, own, early):
+    """The finding about one binary; what it says is put into looked_at.
+
+    early: the packages of a Docker whose runc calls the code that is looked for only where a container asks for a kernel limit
+    (runc issue 1725: bisected to 17.06).
+    """
     base = ("%s" % (path,)).rpartition("/")[2]
-    if base in ("kubelet", "hyperkube"):
-        kind = "kubelet"
-    elif base in ("k3s", "rke2"):
-        kind = "k3s"
+    kind = KINDS[base] if base in OWN else "runc"
+    named = docker.get("runtimes") if isinstance(docker.get("runtimes"), dict) else {}
+    is_runc = kind == "runc" and ("runc" in base or path in list(named.values()))
+    kmem, why = _runc.binary(read, is_runc) if base != "crun" else _runc.CRUN
     text = read.get("version") if isinstance(read.get("version"), TEXT) else ""
-    version = re.search(r"(?:version|Kubernetes) v?(\S+)", text)
+    version = re.search(r"(?:version |Kubernetes |^)v?(\d\S*)", text)
     version = version.group(1) if version else None
+    if kmem == "on" and early and base == "docker-runc":
+        kmem, why = "off", "%s, but only where a container asks for it: %s is older than 17.06" % (why, early[0])
     if kind != "runc" and kmem != "off":
         # its strings tell that the code is there, not from which release on it is unused
         table = _runc.kubelet(version) if kind == "kubelet" else _runc.k3s(version)
         kmem, why = (table, "table of its releases") if table != "unknown" or kmem != "on" else (kmem, why)
-    if kind == "runc":
+    if kind == "runc" and (is_runc or kmem != "unknown"):
         looked_at[path] = kmem
     elif path in ("/usr/bin/kubelet", "/usr/bin/hyperkube"):
         own[base] = kmem
@@ -202,7 +232,7 @@ def of_package(name, version, looked_at, files, own):
     elif kind == "slurm":
         kmem, why = _runc.slurm(slurm_config(files), version)
     elif name == "crun":
-        kmem, why = "off", "crun switches it on only where a container asks for a kernel memory limit"
+        kmem, why = _runc.CRUN
     elif name in CARRIERS:
         kmem, why = of_carrier(name, version, looked_at)
     elif name == "cri-o":
@@ -242,8 +272,16 @@ def of_carrier(name, version, looked_at):
     return "unknown", "its runc is what counts, and that was not told by its strings"
 
 
-def of_docker_alone(docker, packages, looked_at):
-    """Docker of which only the answer of `docker info` is known."""
+def unread(doc):
+    """Names of the parts of a capture that tell what is installed and runs, and are not in it."""
+    names = [name for name in ("packages", "binaries") if not isinstance(doc.get(name), dict)]
+    if mapping(doc, "processes") is None and mapping(doc, "services") is None:
+        names.append("processes")
+    return names
+
+
+def of_docker_alone(docker, packages, looked_at, of_centos):
+    """Docker of which only the answer of `docker info` is known; of_centos: it runs under the name that it has in CentOS' package."""
     version = docker.get("server_version")
     if not isinstance(version, TEXT) or any(name.startswith(("docker", "containerd")) for name in packages):
         return []
@@ -254,6 +292,9 @@ def of_docker_alone(docker, packages, looked_at):
     for known in sorted(_runc.COMMITS):
         if isinstance(commit, TEXT) and commit.startswith(known):
             return [finding("docker", version, _runc.COMMITS[known], "its runc is commit %s" % known)]
+    if (_runc.numbers(version) or ((),))[0] == (1, 13, 1):
+        kmem = _runc.centos_docker(version) if of_centos else "unknown"
+        return [finding("docker", version, kmem, "docker.com's 1.13.1 is off and that of CentOS is on")]
     return [finding("docker", version, kmem or "unknown", "table of Docker releases" if kmem else "its containerd.io is what counts")]
 
 

@@ -25,7 +25,7 @@ ORPHANED_NOISE = 1 << 20  # bytes; the parent and its children are not read at t
 
 # a healthy EL7 host has 200 to 450 entries in /sys/kernel/slab (225 on the captures); a live group adds up to 60 (kmem-facts:
 # 182,210 on a host that failed)
-SLAB_NORMAL, SLAB_OF_A_GROUP = 1000, 60
+SLAB_NORMAL, SLAB_OF_A_GROUP, SLAB_OF_NETWORKS = 1000, 60, 20000
 RELEASE = re.compile(r"^(\d{1,2})\.(\d{1,3})(?:\.\d+)*(?:[-.+~_][\w.+~-]*)?$")
 
 
@@ -143,7 +143,11 @@ def slab_facts(doc):
     facts["per_cgroup"] = part(slab, "per_cgroup_entries", int)
     if facts["per_cgroup"] is None:
         facts["per_cgroup"] = len(names)
-    if not owners and (names or facts["per_cgroup"] > 0 or (facts["entries"] or 0) > SLAB_NORMAL):
+    # a list that was read to its end and counted: on 3.10 each network namespace has a cache of its own (nf_conntrack_init_net(), seen
+    # in moby issue 40835), so that hosts with thousands of containers have as many entries, and none of a group
+    counted = part(slab, "per_cgroup_entries", int) == 0 and slab.get("capped") is False
+    most = SLAB_OF_NETWORKS if counted else SLAB_NORMAL
+    if not owners and (names or facts["per_cgroup"] > 0 or (facts["entries"] or 0) > most):
         return facts  # names that say nothing, or numbers that say that there must be some: not clean, but not read
     facts["owners"] = len(owners)
     facts["highest_id"] = max(number for number, dummy in owners) if owners else None
@@ -170,9 +174,10 @@ def slab_facts(doc):
         facts["live_owners"] = len(owners) - facts["leaked"]
     else:
         cgroups = cgroup_facts(doc)
-        if cgroups["num_cgroups"] is not None:
-            # EL7's num_cgroups is the number of live directories, so what exceeds it is leaked for certain
-            facts["leaked"] = max(0, len(owners) - cgroups["num_cgroups"])
+        # EL7's num_cgroups is the number of live directories, so what exceeds it is leaked for certain
+        most = live if live is not None and not cgroups["capped"] else cgroups["num_cgroups"]
+        if most is not None:
+            facts["leaked"] = max(0, len(owners) - most)
             facts["capped"] = True
     return facts
 
@@ -199,9 +204,9 @@ def accounting_facts(doc, slab):
     for group, read in sorted((part(doc, "slabinfo", dict) or {}).items()):
         if not isinstance(read, dict):
             continue
-        head, number, limit = read.get("head") or "", part(read, "errno", int), part(read, "limit", int)
+        number, limit = part(read, "errno", int), part(read, "limit", int)
         state = "unknown"
-        if number == 0 and ("%s" % (head,)).startswith("slabinfo"):
+        if _enablers.accounting_on(read):
             state = "active"
             active += 1
         elif number == EIO and group.strip("/"):
@@ -284,7 +289,7 @@ def decided(doc, samples):
     for note in part(doc, "notes", list) or []:
         facts["missing"].append("%s" % (note,))
     facts["verdict"], facts["evidence"] = judge(facts, doc)
-    facts["recommendation"] = _advice.recommend(facts)
+    facts["recommendation"] = _advice.recommend(facts, _enablers.unread(doc))
     # of each group it is in a capture: in the facts of a host it would be most of them, and for nobody
     del facts["accounting"]["sampled"], facts["accounting"]["usage"]
     return facts
@@ -307,7 +312,7 @@ def judge(facts, doc):
         if symptoms["mkdir_failed"]:
             say("Creating memory cgroups did fail %d times, which on this kernel has another cause (logs)." % symptoms["mkdir_failed"])
         return "not_applicable", evidence
-    if doc.get("container"):
+    if doc.get("container") not in (None, "", "none"):
         say("This is the inside of a container (%s): the memory cgroups seen here are not the host's." % (doc["container"],))
         missing.append("a look at the host itself instead of a container on it")
         return "unknown", evidence
@@ -383,7 +388,7 @@ def hidden_names(facts):
             return "leaking", "%d entries in the slab list are more than %d live groups can have (/sys/kernel/slab)." % (entries, known)
         return "active", "%d entries in the slab list are more than a host without kmem accounting has (/sys/kernel/slab)." % entries
     # never seen on 514 and 1160, which count live groups only; a build that holds the groups themselves would show it
-    if numbers is not None and live is not None and not facts["cgroup"]["capped"] and numbers > 2 * live + SLAB_NORMAL:
+    if facts["kernel"]["line"] == "el7" and numbers is not None and live is not None and not facts["cgroup"]["capped"] and numbers > 2 * live + SLAB_NORMAL:
         return "leaking", "%d memory cgroups are counted where %d directories are (/proc/cgroups): removed ones are still held." % (numbers, live)
     used = used_groups(facts["accounting"], [item["cgroup"] for item in facts["accounting"]["sampled"]])
     if used:
@@ -414,8 +419,11 @@ def say_numbers(facts, say):
         say("%.1f MB of kernel memory belong to no live child of %s (memory.kmem.usage_in_bytes)." % (orphaned / 1e6, parents))
     say(ACCOUNTING[accounting["state"]])
     if cgroup["num_cgroups"] is not None:
-        say("%d memory cgroups are live; on this kernel that number never shows a leak (/proc/cgroups)." % cgroup["num_cgroups"])
-        if cgroup["num_cgroups"] >= NEARLY_FULL:
+        if facts["kernel"]["line"] == "el7":
+            say("%d memory cgroups are live; on this kernel that number never shows a leak (/proc/cgroups)." % cgroup["num_cgroups"])
+        else:  # from about 3.14 on removed groups count until their last page is gone
+            say("%d memory cgroups are counted, which may be live ones or removed ones (/proc/cgroups)." % cgroup["num_cgroups"])
+        if facts["kernel"]["line"] == "el7" and cgroup["num_cgroups"] >= NEARLY_FULL:
             say("That is close to the limit of %d: removing some of the live groups helps at once, a reboot is not needed for that." % ID_SPACE)
 
 
@@ -473,9 +481,7 @@ def judge_quiet_host(facts, doc, say):
             item["name"], item["version"] or "", item["kmem"], "" if item["running"] else ", does not run", item["evidence"]))
     if on:
         return "exposed"
-    unread = [name for name in ("packages", "binaries") if not isinstance(doc.get(name), dict)]
-    if not isinstance(doc.get("processes"), dict) and not isinstance(doc.get("services"), dict):
-        unread.append("processes")
+    unread = _enablers.unread(doc)
     if unread:
         missing.append("which container runtimes are installed (%s)" % ", ".join(unread))
     if doubtful:

@@ -18,6 +18,7 @@ from ansible_collections.el7ops.kmem.plugins.module_utils import _schema
 
 TEXT = (type(""), type(u""))
 
+CRUN = ("off", "crun switches it on only where a container asks for a kernel memory limit")
 # What a commit that `docker info` and `runc --version` print says, where the version does not: read in runc's git.
 COMMITS = {
     "69663f0bd": "on", "3f2f8b84a": "on", "b2567b37d": "on", "9f9c96235": "on", "4fc53a81f": "on", "51371867a": "off",
@@ -35,7 +36,8 @@ def numbers(version):
 def containerd_io(version):
     """kmem of the runc inside a containerd.io package of docker.com for EL7: 'on', 'off' or 'unknown'."""
     key = numbers(version)
-    if key is None:
+    # 1.2.1 and 1.2.6 alone, as `containerd --version` says them, are of packages from both sides of a change
+    if key is None or key in (((1, 2, 1), ()), ((1, 2, 6), ())):
         return "unknown"
     if key < ((1, 2, 1), (3, 1)):
         return "on"
@@ -71,10 +73,10 @@ def kubelet(version):
     key = numbers(version)
     if key is None or len(key[0]) < 2:
         return "unknown"
+    if key[0] == (1, 21, 2) or key[0] == (1, 22, 0) and re.search("alpha|beta", version):
+        return "unknown"  # the cherry-pick's first release is an inference (kubernetes PR 102196, merged after 1.21.1)
     if key[0] >= (1, 21, 3):
         return "off"
-    if key[0] >= (1, 21, 2):
-        return "unknown"  # the cherry-pick's first release is an inference (kubernetes PR 102196, merged after 1.21.1)
     return "on" if key[0] >= (1, 8) else "off"
 
 
@@ -129,21 +131,26 @@ def slurm(config, version):
     return "unknown", "whether ConstrainKmemSpace is set in cgroup.conf was not read, or its default is not known (SchedMD bug 5082)"
 
 
-def binary(found):
-    """(kmem, why) of one runc binary as captured: {'version': text, 'strings': [markers that are in the file]}."""
+def binary(found, is_runc=True):
+    """(kmem, why) of one binary as captured: {'version': text, 'strings': [markers that are in the file]}.
+
+    What runc's versions and commits mean is asked for a runc alone; a bare number can be that of any program.
+    """
     strings = found.get("strings") if isinstance(found.get("strings"), list) else []
     for marker, kmem, why in _schema.MARKERS:
         if any(marker in text for text in strings if isinstance(text, TEXT)):
             return kmem, 'the file contains "%s": %s' % (marker, why)
     text = found.get("version") if isinstance(found.get("version"), TEXT) else ""
     first = text.split("\n")[0].strip()
-    if re.match(r"crun version", first):
-        return "off", "crun switches it on only where a container asks for a kernel memory limit"
-    kmem = runc_version(first)
-    if kmem == "unknown":
+    if first.startswith("crun version"):
+        return CRUN
+    kmem = "unknown"
+    if is_runc:
+        # Docker 1.13 says 1.0.0-rc2 of a commit that is later and off
         for commit in sorted(COMMITS):
             if commit in text:
                 return COMMITS[commit], "commit %s in runc's history" % commit
+        kmem = runc_version(first)
     if kmem == "unknown":
         return kmem, "%s: the version does not tell how it was built" % (first or "no version could be read")
     return kmem, first

@@ -29,7 +29,8 @@ RUNC_NAMES = ("runc", "docker-runc", "docker-runc-current", "docker-runc-latest"
 # Running programs that can create memory cgroups with kmem accounting; the kernel cuts a comm at 15 characters.
 PROCESSES = (
     "dockerd", "dockerd-current", "dockerd-latest", "containerd", "docker-containe", "kubelet", "hyperkube", "crio", "k3s-server",
-    "k3s-agent", "k3s", "rke2", "openshift", "slurmd", "podman", "lxc-start", "mesos-agent", "mesos-slave", "nomad",
+    "k3s-agent", "k3s", "rke2", "openshift", "slurmd", "podman", "lxc-start", "lxd", "mesos-agent", "mesos-slave", "nomad",
+    "kubelite", "k0s", "gdn",
 )  # fmt: skip
 
 

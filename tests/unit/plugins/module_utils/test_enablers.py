@@ -111,6 +111,38 @@ def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
      {"docker-ce": "unknown", "/var/lib/rancher/k3s/data/current/bin/runc": "off"}),
     (dict(packages={"docker-ee": "17.06.2.ee.25-3.el7"}), {"docker-ee": "on"}),
     (dict(packages={"docker-ee": "18.09.9-3.el7", "containerd.io": "1.2.10-3.2.el7"}), {"docker-ee": "on", "containerd.io": "on"}),
+    # a bare number is that of the program it is said of
+    (dict(binaries={"/usr/bin/kubelet": {"version": "1.17.9"}, "/usr/local/bin/k3s": {"version": "v1.19.5+k3s2"}}),
+     {"/usr/bin/kubelet": "on", "/usr/local/bin/k3s": "on"}),
+    (dict(binaries={"/usr/bin/kubelet": {"version": "v1.24.1"}, "/opt/bin/runc-1.1": {"version": "1.1.4"}, "/usr/bin/crun": {"version": "1.4"}}),
+     {"/usr/bin/kubelet": "off", "/opt/bin/runc-1.1": "off", "/usr/bin/crun": "off"}),
+    (dict(binaries={"/opt/bin/engine": {"version": "19.03.12"}}), {"/opt/bin/engine": "unknown"}),
+    (dict(binaries={"/opt/engine": {"version": "runc version 1.1.4"}}, docker={"runtimes": {"other": "/opt/engine"}}), {"/opt/engine": "off"}),
+    (dict(binaries={"/usr/bin/dockerd": {"version": "19.03.12"}, "/usr/bin/containerd": {"version": "1.2.13"}}),
+     {"dockerd": "unknown", "containerd": "unknown"}),
+    (dict(binaries={"/usr/bin/dockerd": {"version": "19.03.12"}, "/usr/bin/containerd-shim-runc-v2": {"version": "1.4.1"}, "/usr/bin/runc": OFF}),
+     {"/usr/bin/runc": "off"}),
+    (dict(packages={"docker-ce": "19.03.12-3.el7"}, binaries={"/usr/bin/containerd": {"version": "1.2.13"}}),
+     {"docker-ce": "unknown", "containerd": "unknown"}),
+    (dict(binaries={"/usr/bin/openshift": {"version": "openshift v3.11.0"}, "/usr/sbin/slurmd": {"version": "slurm 17.11.5"}}),
+     {"openshift": "unknown", "slurmd": "unknown"}),
+    # they bring a runc or a kubelet along
+    (dict(processes={"gdn": "/var/vcap/packages/guardian/bin/gdn", "kubelite": "/snap/microk8s/2210/kubelite", "lxd": "x"}),
+     {"gdn": "unknown", "kubelite": "unknown", "lxd": "unknown"}),
+    (dict(services={"snap.microk8s.daemon-kubelet": "active", "snap.docker.dockerd.service": "active",
+                    "k0sworker.service": "inactive", "openshift-node": "active"}),
+     {"kubelet": "unknown", "dockerd": "unknown", "k0s": "unknown", "openshift": "unknown"}),
+    (dict(packages={"moby-runc": "1.0.0-rc10", "lxd": "4"}), {"moby-runc": "unknown", "lxd": "unknown"}),
+    (dict(packages={"kernel": "3.10.0-1160.el7", "docker-ce-cli": "26.1.4-1.el7", "container-selinux": "2.119.2-1", "kubectl": "1.17.9-0", "bash": "4"}), {}),
+    # docker.com and CentOS both had a 1.13.1
+    (dict(docker={"server_version": "1.13.1"}), {"docker": "unknown"}),
+    (dict(docker={"server_version": "1.13.1"}, processes={"dockerd-current": "/usr/bin/dockerd-current"}), {"docker": "on"}),
+    (dict(docker={"server_version": "1.13.1", "runc_commit": "9f9c96235cc97674e935002fc3d78361b696a69e"}), {"docker": "on"}),
+    (dict(docker={"server_version": "1.13.0"}), {"docker": "off"}),
+    # before 17.06 runc had the code, and called it only where a container asks for a kernel limit
+    (dict(packages={"docker-ce": "17.03.2.ce-1.el7.centos"}, binaries={"/usr/bin/docker-runc": ON}), {"docker-ce": "off", "/usr/bin/docker-runc": "off"}),
+    (dict(packages={"docker-ce": "17.06.2.ce-1.el7.centos"}, binaries={"/usr/bin/docker-runc": ON}), {"docker-ce": "on", "/usr/bin/docker-runc": "on"}),
+    (dict(packages={"docker-ce": "17.03.2.ce-1.el7.centos"}, binaries={"/usr/bin/runc": ON}), {"docker-ce": "off", "/usr/bin/runc": "on"}),
     ({}, {}), (dict(packages=[], binaries="x", docker=3, processes=None, services=[1]), {}),
 ])  # fmt: skip
 def test_findings(doc, names):

@@ -204,6 +204,16 @@ def test_a_walk_that_was_cut_short_gives_a_lower_bound():
     facts = _kmem.decide(doc)
     assert (facts["verdict"], facts["slab"]["leaked"], facts["slab"]["capped"]) == ("leaking", 81, True)
     assert any("At least 81" in sentence for sentence in facts["evidence"])
+    doc["memory_cgroups"] = {"live": 5}  # a count, and no list
+    del doc["files"]["/proc/cgroups"]
+    assert (_kmem.decide(doc)["verdict"], _kmem.decide(doc)["slab"]["leaked"]) == ("leaking", 95)
+
+
+def test_what_only_el7_does_is_not_said_of_another_kernel():
+    doc = host(release="3.19.0-80-generic", files={"/proc/cgroups": "memory 4 65535 1"}, logs=[MKDIR % (ID, "no space left on device")])
+    facts = _kmem.decide(doc)
+    told = " ".join(facts["evidence"] + facts["recommendation"]["avoid"])
+    assert facts["verdict"] == "failing" and "65535 memory cgroups are counted" in told and "never shows" not in told and "drop_caches" not in told
 
 
 @pytest.mark.parametrize("release, line, build, support", [
@@ -253,6 +263,9 @@ def test_the_command_line_as_the_kernel_reads_it(text, nokmem):
     assert _kmem.cmdline_facts(text)["nokmem"] is nokmem
 
 
+NETWORKS = {"entries": 2300, "capped": False, "per_cgroup": [], "per_cgroup_entries": 0}
+
+
 @pytest.mark.parametrize("changes, verdict", [
     # the names were not read, the numbers alone say it
     (dict(slab={"entries": 182210}, binaries=SAFE_RUNC), "leaking"), (dict(slab={"entries": 1100}, binaries=SAFE_RUNC), "active"),
@@ -273,6 +286,13 @@ def test_the_command_line_as_the_kernel_reads_it(text, nokmem):
     (dict(logs=["Nov 23 10:00:00 web1 dockerd: mkdir /sys/fs/cgroup/memory/docker/x: cannot allocate memory"]), "failing"),
     (dict(cmdline="cgroup.memory=nokmem", slab=None), "protected"),
     (dict(packages={"docker-ce": "3:17.03.2.ce-1.el7"}, binaries={}, processes={}), "protected"),
+    # thousands of network namespaces: a list that was read to its end, without a name of a group
+    (dict(slab=NETWORKS), "exposed"), (dict(NO_RUNTIME, slab=NETWORKS), "protected"), (dict(slab=NETWORKS, cmdline="cgroup.memory=nokmem"), "protected"),
+    (dict(slab=dict(NETWORKS, capped=True)), "leaking"), (dict(slab=dict(NETWORKS, entries=60000)), "leaking"),
+    (dict(slabinfo={"/kubepods": {"head": "slabinfo - version: 2.1"}}), "active"), (dict(slabinfo={"/kubepods": {"head": ""}}), "exposed"),
+    (dict(container="none"), "exposed"), (dict(container="docker"), "unknown"),
+    # from 3.14 on removed groups are counted, whatever holds them
+    (dict(NO_RUNTIME, release="3.19.0-80-generic", slab=None, files={"/proc/cgroups": "memory 4 65535 1"}), "unknown"),
 ])  # fmt: skip
 def test_less_common_hosts(changes, verdict):
     facts = _kmem.decide(host(**changes))
@@ -334,6 +354,10 @@ FOREIGN = {"/proc/modules": "nvidia 34091008 1 - Live 0xffffffffc1a4b000 (POE)\n
     (dict(release=OLD, binaries=BOTH, docker=DEFAULT, files=FOREIGN), "runc", "/usr/bin/runc"),
     # no binary was looked at
     (dict(release=OLD, binaries=None, files=FOREIGN), "runc", "the runc of containerd.io"),
+    # not all was read, so something that is left may switch it on again
+    (dict(binaries=None, packages={"containerd.io": "1.4.12-3.1.el7"}, logs=[MKDIR % (ID, "cannot allocate memory")]), "mitigate", "honours"),
+    (dict(processes=None, packages={}, binaries=SAFE_RUNC, logs=[MKDIR % (ID, "cannot allocate memory")]), "mitigate", "honours"),
+    (dict(processes=None, services={}, packages={}, binaries=SAFE_RUNC, logs=[MKDIR % (ID, "cannot allocate memory")]), "reboot", "any more"),
     (dict(release="3.8.13-118.el7uek.x86_64"), "none", "not a kernel of EL7"),
     (dict(slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "mitigate", "freed by a reboot"),
 ])  # fmt: skip

@@ -16,7 +16,8 @@ IGNORED = "Kernel memory settings are ignored"
     ("1.2.0-3.1.el7", "on"), ("1.2.0-1.2.beta.2.el7", "on"), ("1.2.1-3.1.el7", "off"), ("1.2.6-3.3.el7", "off"),
     ("1.2.6-3.4.el7", "on"), ("1.2.10-3.2.el7", "on"), ("1.2.13-3.1.el7", "on"), ("1.2.13-3.2.el7", "on"),
     ("1.3.7-3.1.el7", "unknown"), ("1.3.9-3.1.el7", "off"), ("1.4.1-3.1.el7", "off"), ("1.4.0-3.1.el7", "unknown"),
-    ("1.6.33-3.1.el7", "off"), ("", "unknown"), (None, "unknown"), ("garbage", "unknown"),
+    ("1.6.33-3.1.el7", "off"), ("1.2.6", "unknown"), ("1.2.1", "unknown"), ("1.2.5", "off"), ("1.2.13", "on"), ("1.4.12", "off"),
+    ("", "unknown"), (None, "unknown"), ("garbage", "unknown"),
 ])  # fmt: skip
 def test_containerd_io(version, kmem):
     assert _runc.containerd_io(version) == kmem
@@ -39,7 +40,7 @@ def test_runc_version(text, kmem):
 
 @pytest.mark.parametrize("version, kmem", [
     ("1.6.13-0", "off"), ("1.8.0-0", "on"), ("1.17.9-0", "on"), ("1.21.1-0", "on"), ("1.21.2-0", "unknown"), ("1.21.3-0", "off"),
-    ("1.22.0-0", "off"), ("v1.16.0", "on"), ("x", "unknown"),
+    ("1.22.0-0", "off"), ("v1.22.0-alpha.1", "unknown"), ("1.23.0-beta.0", "off"), ("v1.16.0", "on"), ("x", "unknown"),
 ])  # fmt: skip
 def test_kubelet(version, kmem):
     assert _runc.kubelet(version) == kmem
@@ -88,7 +89,8 @@ def test_slurm(config, version, kmem):
 
 @pytest.mark.parametrize("text, kmem", [
     ("runc version 1.0.0-rc6+dev\ncommit: 69663f0bd4b60df09991c08812a60108003fa340", "on"), ("crun version 0.18", "off"),
-    ("runc version 1.0.0-rc8+dev\ncommit: 3e425f80a8c931f88e6d94a8c831b9d5aa481657", "unknown"), ({"a": 1}, "unknown"),
+    ("runc version 1.0.0-rc8+dev\ncommit: 3e425f80a8c931f88e6d94a8c831b9d5aa481657", "unknown"),
+    ("runc version 1.0.0-rc2\ncommit: 51371867a01c467f08af739783b8beafc154c4d7", "off"), ({"a": 1}, "unknown"),
 ])  # fmt: skip
 def test_commit_and_crun(text, kmem):
     assert _runc.binary({"version": text, "strings": None})[0] == kmem
