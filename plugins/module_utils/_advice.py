@@ -55,6 +55,9 @@ def recommend(facts, unread):
         reasons.append("Find out what leaves so many live memory cgroups behind: they fill the id space, not the leak. Removing some of them helps "
                        "at once, without a reboot.")  # fmt: skip
     strategy = choose(facts, on, unsure + unread, own, reasons)
+    if verdict == "failing" and facts["symptoms"]["probe"] is None and facts["slab"]["owners"] == 0 and not reasons[0].startswith("Find out"):
+        reasons.insert(0, "No removed group holds an id (/sys/kernel/slab), which does not go with that line: look first whether it is of this host "
+                          "and of this bug (diagnose with -e kmem_probe=true tries it).")  # fmt: skip
     if verdict in ("leaking", "failing") and leaked != 0:
         reasons.append("What has leaked is freed by a reboot only.")
     if own and strategy != "none":

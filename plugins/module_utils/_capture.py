@@ -28,6 +28,7 @@ BINARY_LIMIT = 64 * 1024 * 1024
 KUBELET_LIMIT = 192 * 1024 * 1024
 BINARY_PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/libexec/docker", "/opt/bin", "/opt/kube/bin")
 SAMPLES_FILE = "/var/lib/el7ops-kmem/samples.json"
+NESTED = 8  # engines in containers whose runc is looked at
 CONTAINER = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?$")
 # programs that bring their own libcontainer along, and are asked for their version
 OWN = ("kubelet", "hyperkube", "k3s", "rke2")
@@ -57,7 +58,8 @@ def collect(emit, root="/", probe=False, started=None):
         emit("slab", slab)
     version, mount = _schema.memory_mount(files.get("/proc/mounts"))
     groups = []
-    if version == 1:
+    # something else can be mounted over it, and would read as a host without groups
+    if version == 1 and os.path.exists(at(root, mount + "/cgroup.procs")):
         groups, capped = _host.directories_below(at(root, mount), GROUP_LIMIT, time.time() + WALK_SECONDS)
         emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": [os.path.basename(group) for group in groups]})
         slabinfo, usage = sample(at(root, mount), groups)
@@ -66,12 +68,13 @@ def collect(emit, root="/", probe=False, started=None):
         if probe:
             emit("probe", {"errno": try_mkdir(at(root, mount))})
     emit("errors", errors)
-    processes = running(at(root, "/proc"))
+    processes, nested = running(at(root, "/proc"))
     emit("processes", processes)
+    emit("nested", nested)
     engine = docker(root, groups)
     emit("docker", engine)
     emit("units", units(root))
-    programs = binaries(root, processes, engine)
+    programs = binaries(root, processes, nested, engine)
     # journalctl answers before rpm does
     lines = _logs.telling(root, journal)
     if lines is not None:
@@ -102,7 +105,7 @@ def quick(emit, root="/"):
     if slab is not None:
         emit("slab", slab)
     version, mount = _schema.memory_mount(files["/proc/mounts"])
-    if version == 1:
+    if version == 1 and os.path.exists(at(root, mount + "/cgroup.procs")):
         groups, capped = _host.directories_below(at(root, mount), GROUP_LIMIT, time.time() + WALK_SECONDS)
         emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": [os.path.basename(group) for group in groups]})
 
@@ -228,18 +231,36 @@ def try_mkdir(mount):
 
 
 def running(proc):
-    """{comm: path of its program} of running programs that can create memory cgroups."""
-    found = {}
+    """({comm: path of its program} of running programs that can create memory cgroups, {path: comm} of those in containers).
+
+    An engine in a container (Docker in Docker) has a runc of its own, and its groups are in the host's hierarchy, too. The path
+    leads through /proc/PID/root.
+    """
+    found, nested = {}, {}
     for pid in os.listdir(proc):
         if not pid.isdigit():
             continue
         comm = (_host.probe_text(os.path.join(proc, pid, "comm"), 64)[0] or "").strip()
-        if comm in _schema.PROCESSES and comm not in found:
+        if comm in _schema.PROCESSES:
             try:
-                found[comm] = os.readlink(os.path.join(proc, pid, "exe"))
+                program = os.readlink(os.path.join(proc, pid, "exe"))
             except OSError:
-                found[comm] = "path not readable"
-    return found
+                program = "path not readable"
+            inside = comm in _schema.ENGINES and not same(os.path.join(proc, pid, "root"), os.path.join(proc, "1", "root"))
+            if inside:
+                nested["/proc/%s/root%s" % (pid, program)] = comm
+            else:
+                found.setdefault(comm, program)
+    return found, nested
+
+
+def same(one, other):
+    """Whether two paths are of one directory, also where that cannot be told: services of a host differ in namespaces, not in their root."""
+    try:
+        there, here = os.stat(one), os.stat(other)
+    except OSError:
+        return True
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
 
 def docker(root, groups):
@@ -249,14 +270,15 @@ def docker(root, groups):
     """
     import json
 
-    text, dummy = _host.probe_text(at(root, "/etc/docker/daemon.json"))
+    text, number = _host.probe_text(at(root, "/etc/docker/daemon.json"))
     pid, dummy = _host.probe_text(at(root, "/var/run/docker.pid"), 16)
     if text is None and pid is None:
         return {}
     try:
         settings = json.loads(text or "{}")
     except ValueError:
-        settings = {}
+        settings = None
+    damaged = not isinstance(settings, dict) or number not in (0, errno.ENOENT)
     settings = settings if isinstance(settings, dict) else {}
     arguments = ""
     if pid and pid.strip().isdigit():
@@ -264,11 +286,14 @@ def docker(root, groups):
     told = "%s %s" % (settings.get("exec-opts"), arguments)
     driver = re.search(r"native\.cgroupdriver=(\w+)", told)
     flag = re.search(r"--default-runtime[= ](\S+)", arguments)
-    runtimes = settings.get("runtimes") if isinstance(settings.get("runtimes"), dict) else {}
+    named = settings.get("runtimes") if isinstance(settings.get("runtimes"), dict) else {}
+    named = dict((name, one.get("path")) for name, one in named.items() if isinstance(one, dict))
+    named.update(re.findall(r"--add-runtime[= ]([^\s=]+)=(\S+)", arguments))
     facts = {
         "cgroup_driver": driver.group(1) if driver else "cgroupfs",
         "default_runtime": settings.get("default-runtime") or (flag.group(1) if flag else "runc"),
-        "runtimes": dict((name, one.get("path")) for name, one in runtimes.items() if isinstance(one, dict)),
+        "runtimes": dict((name, in_path(root, path)) for name, path in named.items()),
+        "damaged": damaged,
         "live_restore": bool(settings.get("live-restore")) or "--live-restore" in arguments,
     }
     if any(re.search(r"docker-[0-9a-f]{64}\.scope$", group) for group in groups):
@@ -276,6 +301,14 @@ def docker(root, groups):
     elif any(re.search(r"(^|/)docker/[0-9a-f]{64}$", group) for group in groups):
         facts["cgroup_driver"] = "cgroupfs"
     return facts
+
+
+def in_path(root, name):
+    """The path of a program of which only the name is given, as dockerd would find it; what is a path, or not found, stays as it is."""
+    for place in BINARY_PLACES[3::-1] if isinstance(name, type(u"")) and "/" not in name else ():
+        if os.path.isfile(at(root, os.path.join(place, name))):
+            return os.path.join(place, name)
+    return name
 
 
 def units(root):
@@ -300,12 +333,18 @@ def kept_samples(root):
 
 
 def installed(asked):
-    """{package: version-release} of those that are installed; None where rpm gives no answer."""
+    """{package: version-release} of those that are installed; None where rpm gives no answer.
+
+    Of a damaged database rpm says that a package is not installed, and that it is damaged on stderr (seen with 4.18).
+    """
     result = _host.finish(asked, 5)
     # its return code counts the packages that are not installed
-    if result["rc"] is None or result["rc"] > len(_commands.PACKAGES):
+    if result["rc"] is None or result["rc"] > len(_commands.WITNESSES + _commands.PACKAGES):
         return None
-    return dict(line.split(" ") for line in result["out"].split("\n") if re.match(r"^\S+ \d\S*$", line))
+    found = dict(line.split(" ") for line in result["out"].split("\n") if re.match(r"^\S+ \d\S*$", line))
+    if not any(name in found for name in _commands.WITNESSES):
+        return None
+    return dict((name, found[name]) for name in found if name not in _commands.WITNESSES)
 
 
 def runtimes(root, places, names=_schema.RUNC_NAMES):
@@ -322,7 +361,7 @@ def runtimes(root, places, names=_schema.RUNC_NAMES):
     return found
 
 
-def binaries(root, processes, engine):
+def binaries(root, processes, nested, engine):
     """{path: {version, strings}} of every runc: where packages put it, beside running programs, and in k3s' and rke2's own folder."""
     beside = [os.path.dirname(program) for program in processes.values() if program.startswith("/")]
     bundled = [path[len(root.rstrip("/")):] for path in glob.glob(at(root, "/var/lib/rancher/*/data/current/bin"))]
@@ -333,6 +372,13 @@ def binaries(root, processes, engine):
         found[path] = strings_in(real)
     for path, real in runtimes(root, list(BINARY_PLACES) + beside, OWN):
         found[path] = strings_in(real, KUBELET_LIMIT)
+    for program in sorted(nested)[:NESTED]:
+        inside = "/".join(program.split("/")[:4])  # /proc/PID/root
+        for place in set([os.path.dirname(program)] + [inside + place for place in BINARY_PLACES[:4]]):
+            for path in (os.path.join(place, name) for name in _schema.RUNC_NAMES):
+                # a link would lead to a file of the host
+                if os.path.isfile(at(root, path)) and not os.path.islink(at(root, path)):
+                    found[path] = strings_in(at(root, path))
     for path in named:
         if path not in found and os.path.isfile(at(root, path)):
             found[path] = strings_in(at(root, path))
@@ -346,7 +392,8 @@ def ask_versions(root, programs, packages):
     """
     for path, told in programs.items():
         known = os.path.basename(path) in packages if os.path.basename(path) in OWN else told["strings"]
-        if not known:
+        # what is in a container is not started on the host
+        if not known and not path.startswith("/proc/"):
             told["version"] = _host.run([os.path.realpath(at(root, path)), "--version"], 2)["out"][:300]
 
 
@@ -361,10 +408,8 @@ def strings_in(path, limit=BINARY_LIMIT):
             begin, size = rodata(stream)
             found = markers_in(stream, begin, min(size, limit), markers) if size else []
             return found or markers_in(stream, 0, limit, markers)
-    except (IOError, OSError) as error:
-        if error.errno not in (errno.EACCES, errno.ENOENT):
-            raise
-    return []
+    except (IOError, OSError):
+        return []  # a bad sector in it must not cost the rest of the capture
 
 
 def rodata(stream):

@@ -129,6 +129,10 @@ def enablers(doc):
             found.append(of_package(name, packages[name], looked_at, files, own))
     programs = mapping(doc, "processes") or {}
     private = any(name in programs for name in ("dockerd-current", "dockerd-latest", "docker-containe"))
+    found += of_runtimes(docker, binaries)
+    for path in sorted(mapping(doc, "nested") or {}):
+        if not any(one.startswith("/".join(path.split("/")[:4]) + "/") for one in looked_at):
+            found.append(finding(path, None, "unknown", "it runs in a container, and no runc was found there", kind="nested"))
     of_centos = "dockerd-current" in programs or "dockerd-latest" in programs
     found += of_docker_alone(docker, packages, looked_at, of_centos)
     known = set(item["name"] for item in found) | set(item["kind"] for item in found)
@@ -182,20 +186,20 @@ def of_binary(path, read, docker, looked_at, own, early):
     (runc issue 1725: bisected to 17.06).
     """
     base = ("%s" % (path,)).rpartition("/")[2]
-    kind = KINDS[base] if base in OWN else "runc"
+    kind = KINDS[base] if base in OWN else "nested" if path.startswith("/proc/") else "runc"
     named = docker.get("runtimes") if isinstance(docker.get("runtimes"), dict) else {}
-    is_runc = kind == "runc" and ("runc" in base or path in list(named.values()))
+    is_runc = kind in ("runc", "nested") and ("runc" in base or path in list(named.values()))
     kmem, why = _runc.binary(read, is_runc) if base != "crun" else _runc.CRUN
     text = read.get("version") if isinstance(read.get("version"), TEXT) else ""
     version = re.search(r"(?:version |Kubernetes |^)v?(\d\S*)", text)
     version = version.group(1) if version else None
     if kmem == "on" and early and base == "docker-runc":
         kmem, why = "off", "%s, but only where a container asks for it: %s is older than 17.06" % (why, early[0])
-    if kind != "runc" and kmem != "off":
+    if base in OWN and kmem != "off":
         # its strings tell that the code is there, not from which release on it is unused
         table = _runc.kubelet(version) if kind == "kubelet" else _runc.k3s(version)
         kmem, why = (table, "table of its releases") if table != "unknown" or kmem != "on" else (kmem, why)
-    if kind == "runc" and (is_runc or kmem != "unknown"):
+    if base not in OWN and (is_runc or kmem != "unknown"):
         looked_at[path] = kmem
     elif path in ("/usr/bin/kubelet", "/usr/bin/hyperkube"):
         own[base] = kmem
@@ -246,9 +250,9 @@ def of_package(name, version, looked_at, files, own):
 
 
 def runcs(looked_at, private):
-    """What the runc binaries say that a program can use: Docker up to 18.06 and Red Hat's have one of their own, k3s' is its own."""
+    """What the runc binaries say that a program can use: Docker up to 18.06 and Red Hat's have one of their own, as k3s and containers do."""
     return [kmem for path, kmem in looked_at.items()
-            if path != "containerd.io" and not path.startswith("/var/lib/rancher/") and ("/docker-runc" in path) == private]  # fmt: skip
+            if path != "containerd.io" and not path.startswith(("/var/lib/rancher/", "/proc/")) and ("/docker-runc" in path) == private]  # fmt: skip
 
 
 def of_carrier(name, version, looked_at):
@@ -270,6 +274,23 @@ def of_carrier(name, version, looked_at):
     if table in ("on", "off"):
         return table, "table of releases; its runc was not looked at"
     return "unknown", "its runc is what counts, and that was not told by its strings"
+
+
+# what dockerd knows without a path in its configuration
+BUILT_IN = ("runc", "docker-runc", "oci", "io.containerd.runc.v1", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "None", "")
+
+
+def of_runtimes(docker, binaries):
+    """Runtimes that Docker's configuration names and nobody looked at."""
+    named = docker.get("runtimes") if isinstance(docker.get("runtimes"), dict) else {}
+    found = [finding("Docker's runtime %s" % name, None, "unknown", "its program is %s, which was not looked at" % (named[name],))
+             for name in sorted(named) if named[name] not in binaries and not (name in BUILT_IN and "/" not in "%s" % (named[name],))]  # fmt: skip
+    default = "%s" % (docker.get("default_runtime"),)
+    if default not in BUILT_IN and default not in named:
+        found.append(finding("Docker's runtime %s" % default, None, "unknown", "it is the default, and its program was not found in the configuration"))
+    if docker.get("damaged") is True:
+        found.append(finding("Docker's configuration", None, "unknown", "/etc/docker/daemon.json could not be read, so its runtimes are not known"))
+    return found
 
 
 def unread(doc):

@@ -18,6 +18,7 @@ DAY = 86400.0
 SHORTEST = 3600  # seconds that the samples must span
 SINCE_BOOT = 6 * 3600  # one sample is compared with the boot, when nothing had leaked, after this long
 PARTS = 4
+WINDOWS = (7, 1)  # days; those until now are looked at by themselves, too
 NUMBER = (int, float)
 
 
@@ -42,7 +43,8 @@ def usable(entry):
 
 def of_this_boot(samples):
     """The usable samples of the last one's boot, in order of time; a clock that was set moves the boot by seconds."""
-    good = [entry for entry in samples if usable(entry)]
+    # what was counted in part only would be a fall, and then a jump; the last says so itself
+    good = [entry for entry in samples[:-1] if usable(entry) and not entry.get("capped")] + [entry for entry in samples[-1:] if usable(entry)]
     if not good or not usable(samples[-1]):
         return []
     boot = samples[-1]["boot"]
@@ -78,6 +80,9 @@ def forecast(samples):
     days = (last["at"] - first["at"]) / DAY
     grown = last["leaked"] - first["leaked"]
     result["basis"] = "%s, %s apart" % (basis, span_text(days))
+    if last.get("capped") and grown <= 0:
+        result["reason"] = "leaked groups were counted in part only, as not all live ones were read in time"
+        return result
     if grown < 0:
         result["reason"] = "the count of leaked groups fell from %d to %d, which a leak cannot do" % (first["leaked"], last["leaked"])
         return result
@@ -90,8 +95,18 @@ def forecast(samples):
     free = max(0, ID_SPACE - last["leaked"] - live)
     error = max(2 * grown ** 0.5 / days, spread(kept, rate))
     latest = round(free / (rate - error), 1) if rate > error else None
+    # a job that is new leaks at its own rate, whatever the weeks before were like
+    highest, recent = rate + error, []
+    for window in WINDOWS:
+        begin = [entry for entry in kept[1:-1] if window * DAY <= last["at"] - entry["at"] <= 1.5 * window * DAY][-1:]
+        for entry in begin:
+            span, more = (last["at"] - entry["at"]) / DAY, last["leaked"] - entry["leaked"]
+            highest = max(highest, (more + 2 * max(more, 0) ** 0.5) / span)
+            recent.append("%.0f a day in the last %s" % (more / span, span_text(span)))
     result["days_left"] = round(free / rate, 1)
-    result["days_left_between"] = [round(free / (rate + error), 1), latest]
+    result["days_left_between"] = [round(free / highest, 1), latest]
+    if recent:
+        result["basis"] += ", " + ", ".join(recent)
     if last.get("capped"):
         result["reason"] = "leaked groups were counted in part only: there can be more of them, and fewer days"
     return result

@@ -68,6 +68,10 @@ OF_THE_KERNEL = (
     ("wrong_cache", "wrong slab", r"cache_from_obj: Wrong slab cache\."),
     ("memory_deadlock", "deadlock", r"possible memory allocation deadlock in kmem_\w+"),
 )
+# lines of Ansible, sudo and auditd quote what somebody typed, a search for this very message perhaps
+QUOTED = (" Invoked with ", "COMMAND=", "EXECVE", "grep ", "memory.*")
+# what a container says, with Docker's log driver journald, has its id where a program's name is; it can speak of other hosts
+OF_CONTAINER = re.compile(r"(?:\S+ +){2,4}[0-9a-f]{12}(?:\[\d+\])?: ")
 NAMES = ("mkdir_failed", "kmem_refused", "cache_of_group", "slub_refused", "cache_create_failed", "wrong_cache", "memory_deadlock")
 # Not this bug, though it reads like it: inotify watches (kubernetes issue 70324), a cpuset without memory nodes
 # (containerd/cgroups issue 48), another controller, a full disk
@@ -81,7 +85,7 @@ LOOKS_ALIKE = (
 
 def matches(line):
     """[(name, match)] of what facts() counts in a line, each name once; the name None is for what only reads like it."""
-    if not any(word in line for word in _schema.WORDS):
+    if not any(word in line for word in _schema.WORDS) or any(words in line for words in QUOTED) or OF_CONTAINER.match(line):
         return []
     small = line.lower()
     words = u"|".join(re.escape(words) for words in NO_MEMORY + NO_SPACE if words in small)
@@ -106,7 +110,8 @@ def shorten(line, limit=1500):
     if len(line) <= limit:
         return line
     for dummy, match in matches(line):
-        return line[:200] + " ... " + line[max(200, match.start() - 100) : match.start() + limit - 400]
+        head = min(200, match.start())
+        return line[:head] + " ... " + line[max(head, match.start() - 100) : match.start() + limit - 400]
     return line[:limit]
 
 

@@ -399,7 +399,10 @@ def hidden_names(facts):
 def say_numbers(facts, say):
     """The numbers that a verdict rests on, as sentences."""
     cgroup, slab, accounting = facts["cgroup"], facts["slab"], facts["accounting"]
-    if slab["owners"] and slab["leaked"] == 0:
+    if slab["owners"] and slab["leaked"] == 0 and slab["capped"]:
+        say("%d groups have names in the slab list; not all live groups were read, so how many of them are gone is not known (/sys/kernel/slab)."
+            % slab["owners"])  # fmt: skip
+    elif slab["owners"] and slab["leaked"] == 0:
         say("%d live memory cgroups have names in the slab list, none of a removed one was found (/sys/kernel/slab)." % slab["owners"])
     elif slab["owners"] and slab["leaked"] is not None:
         say(

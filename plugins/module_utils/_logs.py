@@ -17,8 +17,6 @@ KEPT = 200
 JOURNAL = 2 << 20  # bytes, of its newest lines: 5,000 of 400 bytes
 TAIL = 4 << 20  # bytes of one file, of its end
 FILES = 3
-# lines of Ansible and sudo quote what somebody typed, a search for this very message perhaps
-QUOTED = (" Invoked with ", "COMMAND=")
 SECRET = re.compile(r"((?:pass(?:word|wd|phrase)?|secret|token)[\w.-]*=)\S+", re.I)
 
 
@@ -61,19 +59,32 @@ def messages(root):
     """
     try:
         boot = time.time() - float(_host.read_bytes(os.path.join(root, "proc/uptime")).split()[0])
-        names = [path for path in glob.glob(os.path.join(root, "var/log/messages*")) if not path.endswith((".gz", ".xz", ".bz2"))]
-        names = sorted((path for path in names if os.path.getmtime(path) >= boot), key=os.path.getmtime)[-FILES:]
-        if not names:
-            return None
-        kept = []
-        for path in names:
-            for line in sift(tail(path)):
-                then = local_time(line)
-                if then is not None and boot - 60 <= then and not any(words in line for words in QUOTED):
-                    kept.append(line)
-        return kept
     except (IOError, OSError, ValueError, IndexError):
         return None
+    files = []
+    for path in glob.glob(os.path.join(root, "var/log/messages*")):
+        if os.path.isfile(path) and not path.endswith((".gz", ".xz", ".bz2")) and os.path.getmtime(path) >= boot:
+            files.append((os.path.getmtime(path), path))
+    here = (_host.probe_text(os.path.join(root, "proc/sys/kernel/hostname"))[0] or "").strip()
+    kept = None
+    for dummy, path in sorted(files)[-FILES:]:
+        try:
+            lines = sift(tail(path))
+        except (IOError, OSError):
+            continue
+        kept = kept or []
+        for line in lines:
+            then = local_time(line)
+            if then is not None and boot - 60 <= then and of_host(line, here):
+                kept.append(line)
+    return kept
+
+
+def of_host(line, here):
+    """Whether a line of syslog is of this host; what others send to a host that collects logs lies in the same file."""
+    fields = line.split(None, 4) + [""] * 4
+    name = fields[1] if "T" in fields[0][:11] and fields[0][:1].isdigit() else "" if fields[0][:1].isdigit() else fields[3]
+    return not here or name.lower().split(".")[0] in (here.lower().split(".")[0], "localhost", "")
 
 
 def tail(path):
@@ -89,11 +100,16 @@ def local_time(line):
 
     if _clock.ISO_TIME.match(line):
         return _clock.seconds_of(line)
+    match = re.match(_clock.SYSLOG_TIME, line)
+    if not match:
+        return None
     now = time.time()
     year = time.localtime(now).tm_year
     for candidate in (year, year - 1):
         try:
-            then = time.mktime(time.strptime("%d %s" % (candidate, line[:15]), "%Y %b %d %H:%M:%S"))
+            # not strptime: Ansible sets the locale, and in German a month has another name than in the file
+            clock = [int(part) for part in match.groups()[1:]]
+            then = time.mktime((candidate, _clock.MONTHS.index(match.group(1)) + 1) + tuple(clock) + (0, 0, -1))
         except (ValueError, OverflowError):
             return None
         if then <= now + 60:

@@ -32,6 +32,8 @@ PROCESSES = (
     "k3s-agent", "k3s", "rke2", "openshift", "slurmd", "podman", "lxc-start", "lxd", "mesos-agent", "mesos-slave", "nomad",
     "kubelite", "k0s", "gdn",
 )  # fmt: skip
+# of these, those that have a runc do it
+ENGINES = ("dockerd", "containerd", "docker-containe", "crio", "podman")
 
 
 def memory_mount(mounts):

@@ -42,6 +42,8 @@ def tree(root, live, names):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     docker = root / "sys/fs/cgroup/memory/docker"
+    docker.mkdir(parents=True)
+    (docker.parent / "cgroup.procs").touch()
     for number in range(live):
         (docker / f"{number:064x}").mkdir(parents=True)
     slab = root / "sys/kernel/slab"

@@ -49,7 +49,7 @@ def main():
     # systemd takes the number for the priority: 4 is a warning, 6 is information
     for sentence in _monitor.warnings(facts, LEAST_IDS, LEAST_DAYS):
         print("<4>%s. Look: ansible-playbook el7ops.kmem.diagnose" % sentence)
-    print("<6>%s leaked, %s live, %s ids left" % (facts["slab"]["leaked"], _monitor.live(facts), _monitor.ids_left(facts)))
+    print("<6>%s leaked, %s live, %s ids left" % (_monitor.leaked(facts), _monitor.live(facts), _monitor.ids_left(facts)))
 
 
 main()

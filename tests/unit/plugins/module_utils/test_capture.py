@@ -4,12 +4,13 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import locale
 import os
 import struct
 import time
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _child, _host, _kmem, _logs, _schema
+from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _child, _clock, _enablers, _host, _journal, _kmem, _logs, _schema
 
 ID = "3f" * 32
 GONE = "a0" * 32
@@ -32,6 +33,7 @@ def fixture_root(tmpdir):
     put(tmpdir, "proc/uptime", "86400.1 1.0\n")
     put(tmpdir, "proc/812/comm", "dockerd\n")
     os.symlink("/usr/bin/dockerd", os.path.join(str(tmpdir), "proc/812/exe"))
+    put(tmpdir, MOUNT + "/cgroup.procs")
     put(tmpdir, "sys/kernel/slab/:at-0000016/x")
     for name in ("dentry(5:%s)" % ID, "inode_cache(5:%s)" % ID, "dentry(9:%s)" % GONE):
         put(tmpdir, "sys/kernel/slab/%s/x" % name)
@@ -141,14 +143,119 @@ def test_only_lines_of_this_boot_count_and_rotated_files_are_read(tmpdir):
     def stamp(then):
         return time.strftime("%b %d %H:%M:%S", time.localtime(then))
 
+    # none of these may cost the others
+    os.makedirs(os.path.join(str(tmpdir), "var/log/messages-old"))
+    os.symlink("nowhere", os.path.join(str(tmpdir), "var/log/messages-gone"))
+    put(tmpdir, "proc/sys/kernel/hostname", "web1.example.org\n")
     put(tmpdir, "var/log/messages-20261122", "%s web1 dockerd: rotated %s\n" % (stamp(now - 1200), MKDIR))
     put(tmpdir, "var/log/messages-1.gz", "%s web1 dockerd: packed %s\n" % (stamp(now - 1200), MKDIR))
     put(tmpdir, "var/log/messages", "%s web1 dockerd: before %s\n%s web1 dockerd: since %s\n%s web1 x: nothing\n%s sudo: root : COMMAND=grep %s\n" % (
-        stamp(now - 86400), MKDIR, stamp(now - 600), MKDIR, stamp(now - 500), stamp(now - 400), MKDIR))
+        stamp(now - 86400), MKDIR, stamp(now - 600), MKDIR, stamp(now - 500), stamp(now - 400), MKDIR) + "%s db7 dockerd: of another %s\n" % (
+            stamp(now - 300), MKDIR))
     with open(os.path.join(str(tmpdir), "var/log/messages"), "ab") as stream:
         stream.write(b"\0\xff\xfe binary junk cgroup\n" + b"x" * 100000)
     os.utime(os.path.join(str(tmpdir), "var/log/messages-20261122"), (now - 900, now - 900))
     assert [line.split()[5] for line in _logs.messages(str(tmpdir))] == ["rotated", "since"]
+
+
+def test_a_month_is_read_in_any_locale():
+    now = time.time()
+    line = time.strftime("%b %d %H:%M:%S web1 dockerd: x", time.localtime(now - 86400))
+    for name in ("de_DE.UTF-8", "zh_CN.UTF-8", "C"):
+        try:
+            locale.setlocale(locale.LC_ALL, name)
+        except locale.Error:
+            continue
+        try:
+            assert abs(_logs.local_time(line) - (now - 86400)) < 2
+        finally:
+            locale.setlocale(locale.LC_ALL, "C")
+    for number, month in enumerate(_clock.MONTHS):
+        assert time.localtime(_logs.local_time("%s 03 04:05:06 web1 x" % month))[1:6] == (number + 1, 3, 4, 5, 6)
+    assert _logs.local_time("Nov 31 10:00:00 web1 x") is not None and _logs.local_time("x") is None
+
+
+@pytest.mark.parametrize("pad", range(60, 330, 9))
+def test_wherever_it_stands_in_a_long_line_it_is_kept(pad):
+    line = "2026-11-23T22:10:01+0000 web1 kubelet: " + "x" * pad + " " + MKDIR + " tail" * 1000
+    (kept,) = _logs.sift(line)
+    assert _journal.facts([kept])["mkdir_failed"] == 1 and len(kept) < 2000
+
+
+def test_an_rpm_database_that_says_nothing_was_not_read():
+    def answer(*lines):
+        return _capture.installed(_host.start(["sh", "-c", "printf '%s\n' \"$@\"; exit 3", "sh"] + list(lines)))
+
+    assert answer("glibc 2.17-326.el7", "package runc is not installed", "kernel 3.10.0-1160.el7", "runc 1.0.0-69.rc10.el7_9") == {
+        "runc": "1.0.0-69.rc10.el7_9"}
+    assert answer("kernel 3.10.0-1127.el7") == {}
+    assert answer("package glibc is not installed", "package kernel is not installed", "package runc is not installed") is None
+
+
+def test_a_file_that_cannot_be_read_does_not_cost_the_rest(root):
+    put(root, "usr/local/bin/runc", "x")
+    os.remove(os.path.join(root, "usr/local/bin/runc"))
+    os.symlink("/proc/self/mem", os.path.join(root, "usr/local/bin/runc"))  # opens, and gives EIO
+    put(root, "usr/local/sbin/other")
+    os.mkfifo(os.path.join(root, "usr/local/sbin/runc"))  # would hang
+    doc = collect(root)
+    assert doc["binaries"]["/usr/local/bin/runc"]["strings"] == [] and doc["binaries"]["/usr/bin/runc"]["strings"] == [_marker(2)]
+
+
+def test_what_is_mounted_over_the_groups_is_not_taken_for_no_groups(root):
+    os.remove(os.path.join(root, MOUNT, "cgroup.procs"))
+    doc = collect(root)
+    assert "memory_cgroups" not in doc and "slabinfo" not in doc
+
+
+@pytest.mark.parametrize("config, arguments, runtimes, default", [
+    ('{"default-runtime": "old", "runtimes": {"old": {"path": "old-runc"}}}', "dockerd", {"old": "/usr/bin/old-runc"}, "old"),
+    ('{"runtimes": {"old": {"path": "not-there"}}}', "dockerd", {"old": "not-there"}, "runc"),
+    (None, "dockerd\0--add-runtime\0old=/usr/bin/old-runc\0--default-runtime=old", {"old": "/usr/bin/old-runc"}, "old"),
+])  # fmt: skip
+def test_the_runtimes_of_docker(root, config, arguments, runtimes, default):
+    put(root, "var/run/docker.pid", "812")
+    put(root, "proc/812/cmdline", arguments)
+    put(root, "usr/bin/old-runc", _marker(2))
+    put(root, "etc/docker/daemon.json", config or "{}")
+    doc = collect(root)
+    assert (doc["docker"]["runtimes"], doc["docker"]["default_runtime"], doc["docker"]["damaged"]) == (runtimes, default, False)
+    assert ("/usr/bin/old-runc" in doc["binaries"]) == (list(runtimes.values()) == ["/usr/bin/old-runc"])
+
+
+@pytest.mark.parametrize("config", [u"\ufeff{}", '{"a": 1} // and so on', "[]"])
+def test_a_configuration_of_docker_that_cannot_be_read_is_said(root, config):
+    put(root, "etc/docker/daemon.json", config)
+    put(root, "usr/bin/runc", _marker(0))
+    doc = collect(root)
+    assert doc["docker"]["damaged"]
+    assert [item["kmem"] for item in _enablers.enablers(doc) if item["name"] == "Docker's configuration"] == ["unknown"]
+
+
+def test_docker_in_docker_has_a_runc_of_its_own(root, tmpdir):
+    inside = str(tmpdir.mkdir("inside"))
+    put(inside, "usr/local/sbin/runc", _marker(2))
+    os.makedirs(os.path.join(inside, "usr/local/bin"))
+    os.symlink("/usr/bin/runc", os.path.join(inside, "usr/local/bin/runc"))
+    for pid, name, where in (("1", "systemd", root), ("812", "dockerd", root), ("900", "dockerd", inside), ("901", "containerd", inside)):
+        put(root, "proc/%s/comm" % pid, name + "\n")
+        os.symlink(where, os.path.join(root, "proc", pid, "root"))
+        if pid != "812":
+            os.symlink("/usr/local/bin/%s" % name, os.path.join(root, "proc", pid, "exe"))
+    doc = collect(root)
+    assert doc["processes"] == {"dockerd": "/usr/bin/dockerd"}
+    assert doc["nested"] == {"/proc/900/root/usr/local/bin/dockerd": "dockerd", "/proc/901/root/usr/local/bin/containerd": "containerd"}
+    assert doc["binaries"]["/proc/900/root/usr/local/sbin/runc"] == {"strings": [_marker(2)], "version": ""}
+    assert "/proc/900/root/usr/local/bin/runc" not in doc["binaries"]
+
+
+@pytest.mark.parametrize("line, here, of_it", [
+    ("Nov 27 10:00:00 web1 x: y", "web1.example.org", True), ("Nov 27 10:00:00 db7 x: y", "web1", False), ("Nov 27 10:00:00 db7 x: y", "", True),
+    ("Nov  7 10:00:00 WEB1.example.org x: y", "web1", True), ("Nov 27 10:00:00 localhost x: y", "web1", True),
+    ("2026-11-27T10:00:00+01:00 db7 x: y", "web1", False), ("2026-11-27 10:00:00 web1 x: y", "web1", True), ("x", "web1", True),
+])  # fmt: skip
+def test_lines_of_other_hosts(line, here, of_it):
+    assert _logs.of_host(line, here) is of_it
 
 
 def test_of_a_long_journal_the_newest_lines_are_kept_newest_last(tmpdir, monkeypatch):

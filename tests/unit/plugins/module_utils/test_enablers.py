@@ -143,6 +143,19 @@ def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
     (dict(packages={"docker-ce": "17.03.2.ce-1.el7.centos"}, binaries={"/usr/bin/docker-runc": ON}), {"docker-ce": "off", "/usr/bin/docker-runc": "off"}),
     (dict(packages={"docker-ce": "17.06.2.ce-1.el7.centos"}, binaries={"/usr/bin/docker-runc": ON}), {"docker-ce": "on", "/usr/bin/docker-runc": "on"}),
     (dict(packages={"docker-ce": "17.03.2.ce-1.el7.centos"}, binaries={"/usr/bin/runc": ON}), {"docker-ce": "off", "/usr/bin/runc": "on"}),
+    # what Docker's configuration names and nobody looked at
+    (dict(docker={"default_runtime": "old", "runtimes": {"old": "/opt/old/runc"}}, binaries={"/usr/bin/runc": OFF}),
+     {"/usr/bin/runc": "off", "Docker's runtime old": "unknown"}),
+    (dict(docker={"default_runtime": "kata"}, binaries={"/usr/bin/runc": OFF}), {"/usr/bin/runc": "off", "Docker's runtime kata": "unknown"}),
+    (dict(docker={"default_runtime": "runc", "runtimes": {"runc": "runc", "io.containerd.runc.v2": None}}, binaries={"/usr/bin/runc": OFF}),
+     {"/usr/bin/runc": "off"}),
+    (dict(docker={"default_runtime": "runc", "damaged": True}, binaries={"/usr/bin/runc": OFF}), {"/usr/bin/runc": "off", "Docker's configuration": "unknown"}),
+    # Docker in Docker: its runc is not the host's, and the host's is not its
+    (dict(nested={"/proc/900/root/usr/local/bin/dockerd": "dockerd"}, binaries={"/usr/bin/runc": OFF}),
+     {"/usr/bin/runc": "off", "/proc/900/root/usr/local/bin/dockerd": "unknown"}),
+    (dict(nested={"/proc/900/root/usr/local/bin/dockerd": "dockerd"}, packages={"docker-ce": "19.03.13-3.el7"},
+          binaries={"/usr/bin/runc": OFF, "/proc/900/root/usr/local/bin/runc": ON}),
+     {"/usr/bin/runc": "off", "docker-ce": "off", "/proc/900/root/usr/local/bin/runc": "on"}),
     ({}, {}), (dict(packages=[], binaries="x", docker=3, processes=None, services=[1]), {}),
 ])  # fmt: skip
 def test_findings(doc, names):

@@ -39,6 +39,25 @@ def test_the_uncertainty_grows_where_the_parts_differ_and_where_little_was_seen(
     assert _forecast.forecast([at(1, 0), at(2, 3)])["days_left_between"][1] is None  # three steps may as well be none from now on
 
 
+@pytest.mark.parametrize("days, least, most", [(1.1, 10, 13), (2, 9, 12), (5, 6, 9), (8, 3, 6)])
+def test_a_new_job_leaks_at_a_rate_of_its_own(days, least, most):
+    quiet = [at(half / 48.0, 3) for half in range(48 * 60)]
+    leaking = [at(60 + half / 48.0, 3 + int(5000 * half / 48.0)) for half in range(int(48 * days) + 1)]
+    kept = []
+    for entry in quiet + leaking:
+        kept = _forecast.keep(kept, entry)
+    result = _forecast.forecast(kept)
+    soonest = list(result["days_left_between"] or [])[0]
+    assert least < soonest < most and soonest <= result["days_left"], result
+    assert "5000 a day in the last 24.0 hours" in result["basis"]
+
+
+def test_what_was_counted_in_part_is_not_compared():
+    part = at(2, 0, capped=True)
+    assert _forecast.forecast([at(1, 1000), part, at(3, 3000)])["leaked_per_day"] == 1000
+    assert "in part only" in _forecast.forecast([at(1, 1000), part])["reason"] and _forecast.forecast([at(1, 1000), part])["leaked_per_day"] is None
+
+
 @pytest.mark.parametrize("samples, reason", [
     ([], "not be counted"), ([at(0.1, None)], "not be counted"),
     ([dict(at(1, 5), at=None)], "time of the sample"), ([dict(at(1, 5), boot=None)], "time of the sample"),

@@ -51,6 +51,13 @@ def test_these_only_read_like_it(line):
     "x" * 100000 + "cgroup",
     "mkdir /sys/fs/cgroup/memory/x: file exists", "mkdir: cannot create directory '/sys/fs/cgroup/memory/x': Read-only file system", "\0\1\2cgroup", "",
     "docker[1]: open /sys/fs/cgroup/memory/docker/x/memory.stat: no such file or directory", "mkdir " * 3000 + "cgroup/memory",
+    # what somebody typed, and what a container says
+    '2026-11-27T10:00:00+0000 web1 python[1]: ansible-command Invoked with _raw_params=tail "mkdir /sys/fs/cgroup/memory/x: cannot allocate memory"',
+    "2026-11-27T10:00:00+0000 web1 sudo[1]: bob : COMMAND=/bin/tail mkdir /sys/fs/cgroup/memory/x: cannot allocate memory",
+    'Nov 27 10:00:00 web1 audispd: type=EXECVE a1="mkdir /sys/fs/cgroup/memory/x: cannot allocate memory"',
+    "Nov 27 10:00:00 web1 root: journalctl | grep 'mkdir /sys/fs/cgroup/memory/x: cannot allocate memory'",
+    "Nov 27 10:00:00 web1 root: awk '/mkdir /sys/fs/cgroup/memory.*: cannot allocate memory/'",
+    "2026-11-27T10:00:00+0000 web1 b1946ac92492[812]: mkdir /sys/fs/cgroup/memory/docker/x: cannot allocate memory",
 ])  # fmt: skip
 def test_these_are_nothing(line):
     facts = _journal.facts([line])

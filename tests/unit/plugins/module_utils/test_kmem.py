@@ -204,6 +204,10 @@ def test_a_walk_that_was_cut_short_gives_a_lower_bound():
     facts = _kmem.decide(doc)
     assert (facts["verdict"], facts["slab"]["leaked"], facts["slab"]["capped"]) == ("leaking", 81, True)
     assert any("At least 81" in sentence for sentence in facts["evidence"])
+    doc["memory_cgroups"] = {"live": 5, "capped": True, "names": []}
+    doc["files"]["/proc/cgroups"] = "memory\t4\t101\t1\n"
+    facts = _kmem.decide(doc)
+    assert facts["verdict"] == "active" and "how many of them are gone is not known" in " ".join(facts["evidence"])
     doc["memory_cgroups"] = {"live": 5}  # a count, and no list
     del doc["files"]["/proc/cgroups"]
     assert (_kmem.decide(doc)["verdict"], _kmem.decide(doc)["slab"]["leaked"]) == ("leaking", 95)
@@ -342,6 +346,7 @@ FOREIGN = {"/proc/modules": "nvidia 34091008 1 - Live 0xffffffffc1a4b000 (POE)\n
     (dict(packages=KUBELET), "mitigate", "a node of a cluster"), (dict(cmdline="cgroup.memory=nokmem", slabinfo=limited(0)), "upgrade", "does not help here"),
     (dict(binaries=SAFE_RUNC, slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "reboot", "any more"),
     (dict(release=OLD, binaries=SAFE_RUNC, logs=[MKDIR % (ID, "no space left on device")]), "reboot", "any more"),
+    (dict(release=OLD, binaries=SAFE_RUNC, logs=[MKDIR % (ID, "no space left on device")]), "reboot", "look first"),
     (dict(files={"/proc/cgroups": "memory\t4\t64734\t1\n"}, logs=[MKDIR % (ID, "cannot allocate memory")]), "mitigate", "live memory cgroups"),
     (dict(cmdline="cgroup.memory=nokmem", files=CROWDED, logs=[MKDIR % (ID, "cannot allocate memory")]), "none", "live memory cgroups"),
     (dict(cmdline="cgroup.memory=nokmem", files=CROWDED, probe={"errno": 12}), "none", "live memory cgroups"),

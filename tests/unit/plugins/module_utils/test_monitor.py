@@ -20,9 +20,9 @@ REPO = os.path.normpath(os.path.join(HERE, "..", "..", "..", ".."))
 ROLE = os.path.join(REPO, "roles", "monitor")
 
 
-def facts(leaked=100, live=50, days=None, soonest=None, state="active"):
+def facts(leaked=100, live=50, days=None, soonest=None, state="active", capped=False):
     forecast = {"leaked_per_day": 7.5 if days else None, "days_left": days, "days_left_between": [soonest, None] if days else None}
-    return {"slab": {"leaked": leaked}, "cgroup": {"num_cgroups": live, "live": None}, "accounting": {"state": state}, "forecast": forecast,
+    return {"slab": {"leaked": leaked, "capped": capped}, "cgroup": {"num_cgroups": live, "live": None}, "accounting": {"state": state}, "forecast": forecast,
             "sample": {"at": 1700000000}, "missing": []}  # fmt: skip
 
 
@@ -39,11 +39,14 @@ def test_metrics():
 def test_what_is_not_known_is_no_zero():
     seen = values(_monitor.metrics(facts(leaked=None, live=None, state="unknown")))
     assert list(seen) == ["el7ops_kmem_sample_timestamp_seconds"]
+    seen = values(_monitor.metrics(facts(leaked=0, days=20.5, soonest=11.0, capped=True)))
+    assert sorted(seen) == ["el7ops_kmem_%s" % name for name in ("accounting_active", "live_groups", "sample_timestamp_seconds")]
 
 
 @pytest.mark.parametrize("host, words", [
     (facts(), []), (facts(leaked=60000), ["5485 of 65535"]), (facts(days=20, soonest=13), ["used up in 13 days"]), (facts(days=20, soonest=15), []),
-    (facts(leaked=None), ["could not be counted"]), (facts(leaked=60000, days=3, soonest=1), ["5485", "in 1 days"]),
+    (facts(leaked=None), ["could not be counted"]), (facts(leaked=60000, days=3, soonest=1, capped=True), ["in part only"]),
+    (facts(leaked=60000, days=3, soonest=1), ["5485", "in 1 days"]),
 ])  # fmt: skip
 def test_warnings(host, words):
     said = _monitor.warnings(host, 15000, 14)
@@ -80,6 +83,7 @@ def test_the_sampler_on_a_tree(tmpdir):
         with open(os.path.join(root, path), "w") as stream:
             stream.write(text)
     os.makedirs(os.path.join(root, "sys/fs/cgroup/memory/docker"))
+    open(os.path.join(root, "sys/fs/cgroup/memory/cgroup.procs"), "w").close()
     for number in range(20):
         os.makedirs(os.path.join(root, "sys/kernel/slab/dentry(%d:%064x)" % (number, number)))
     ring, metrics = os.path.join(home, "var/samples.json"), os.path.join(home, "el7ops_kmem.prom")
