@@ -15,7 +15,9 @@ MANY_UNITS = 60
 OUT_OF_TREE = r"\(([A-Z]*[OP][A-Z]*)\)"
 CLUSTER = ("kubelet", "k3s")
 # packages whose runc strategy runc exchanges, where no binary was looked at
-OF_PACKAGES = ("containerd.io", "docker", "docker-ce", "docker-ee", "docker-engine", "docker-latest", "runc")
+OF_PACKAGES = ("containerd.io", "docker-ce", "docker-ee", "docker-engine", "runc")
+# the runc of CentOS' Docker, which is started with a flag that later ones do not have (containerd 0.2, --console)
+OLD_STYLE = ("docker-runc-current", "docker-runc-latest")
 
 
 def host_facts(doc):
@@ -75,7 +77,9 @@ def recommend(facts, unread):
 def choose(facts, on, unsure, own, reasons):
     """The strategy; says why. C(unsure): what may switch accounting on, known or not."""
     kernel, ties = facts["kernel"], bound(facts)
-    exchangeable = [item["name"] for item in on if item["kind"] == "runc"] or ["the runc of %s" % item["name"] for item in on if item["name"] in OF_PACKAGES]
+    runcs = [item["name"] for item in on if item["kind"] == "runc"]
+    exchangeable = [name for name in runcs if not name.endswith(OLD_STYLE)]
+    exchangeable = exchangeable or ["the runc of %s" % item["name"] for item in on if item["name"] in OF_PACKAGES and not runcs]
     effective = kernel["nokmem_support"] == "honoured" and facts["cmdline"]["nokmem"] and facts["accounting"]["state"] != "active"
     used = [item for item in on if not item["idle"]]
     done = not used and not unsure and facts["enablers"]

@@ -236,8 +236,8 @@ def running(proc):
     An engine in a container (Docker in Docker) has a runc of its own, and its groups are in the host's hierarchy, too. The path
     leads through /proc/PID/root.
     """
-    found, nested = {}, {}
-    for pid in os.listdir(proc):
+    found, nested, roots = {}, {}, set()
+    for pid in sorted(os.listdir(proc)):
         if not pid.isdigit():
             continue
         comm = (_host.probe_text(os.path.join(proc, pid, "comm"), 64)[0] or "").strip()
@@ -246,21 +246,23 @@ def running(proc):
                 program = os.readlink(os.path.join(proc, pid, "exe"))
             except OSError:
                 program = "path not readable"
-            inside = comm in _schema.ENGINES and not same(os.path.join(proc, pid, "root"), os.path.join(proc, "1", "root"))
-            if inside:
-                nested["/proc/%s/root%s" % (pid, program)] = comm
-            else:
+            inside = identity(os.path.join(proc, pid, "root")) if comm in _schema.ENGINES else None
+            if inside is None or inside == identity(os.path.join(proc, "1", "root")):
                 found.setdefault(comm, program)
+            elif inside not in roots:
+                # one program of each container will do
+                roots.add(inside)
+                nested["/proc/%s/root%s" % (pid, program)] = comm
     return found, nested
 
 
-def same(one, other):
-    """Whether two paths are of one directory, also where that cannot be told: services of a host differ in namespaces, not in their root."""
+def identity(path):
+    """What tells one directory from another, None where that cannot be said: services of a host differ in namespaces, not in their root."""
     try:
-        there, here = os.stat(one), os.stat(other)
+        there = os.stat(path)
     except OSError:
-        return True
-    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+        return None
+    return there.st_dev, there.st_ino
 
 
 def docker(root, groups):
@@ -275,9 +277,10 @@ def docker(root, groups):
     if text is None and pid is None:
         return {}
     try:
-        settings = json.loads(text or "{}")
+        settings = json.loads((text or "").strip() or "{}")
     except ValueError:
         settings = None
+    # an empty file is none to Docker
     damaged = not isinstance(settings, dict) or number not in (0, errno.ENOENT)
     settings = settings if isinstance(settings, dict) else {}
     arguments = ""

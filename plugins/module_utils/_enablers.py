@@ -26,14 +26,15 @@ EXPLAINED_BY = {
     "containerd": ("containerd.io", "containerd", "docker-engine", "runc"),
     "kubelet": ("kubelet",), "crio": ("cri-o",), "k3s": ("k3s",), "rke2": ("rke2", "rke2-server", "rke2-agent", "k3s"),
     "hyperkube": ("atomic-openshift-node", "origin-node"), "openshift": ("atomic-openshift-node", "origin-node"),
-    "slurmd": ("slurm-slurmd", "slurm"), "podman": ("podman", "runc"), "lxc-start": ("lxc",),
+    "nvidia-container-runtime": ("nvidia-container-runtime", "runc"), "slurmd": ("slurm-slurmd", "slurm"), "podman": ("podman", "runc"), "lxc-start": ("lxc",),
 }  # fmt: skip
 OWN = ("kubelet", "hyperkube", "k3s", "rke2")
 # packages that hold no runtime although they have the name of one in theirs
 HARMLESS = ("docker-ce-cli", "docker-ce-rootless", "docker-ce-selinux", "docker-client", "docker-common", "docker-compose", "docker-buildx",
             "docker-scan", "docker-selinux", "docker-registry", "container-selinux", "container-storage", "containers-common", "container-exception",
             "containernetworking", "kubectl", "kubeadm", "kubernetes-cni", "kubernetes-client", "kubernetes-master", "libnvidia-container",
-            "nvidia-container-toolkit", "nvidia-docker", "podman-docker", "python")  # fmt: skip
+            "nvidia-container-toolkit", "nvidia-docker", "podman-docker", "python", "libvirt", "plexus", "docker-distribution", "skopeo", "cockpit",
+            "slurm-libs", "slurm-perlapi", "slurm-contribs")  # fmt: skip
 RUNTIMES = ("runc", "container", "docker", "kube", "moby", "crun", "cri-o", "podman", "lxc", "lxd", "mesos", "nomad", "garden", "guardian",
             "k3s", "k0s", "rke2", "openshift", "origin", "slurm", "rkt")  # fmt: skip
 STEMS = {"dockerd-current": "dockerd", "dockerd-latest": "dockerd", "docker-containe": "containerd", "k3s-server": "k3s", "k3s-agent": "k3s",
@@ -120,6 +121,8 @@ def enablers(doc):
         stem = "containerd" if "shim" in base or base == "ctr" else STEMS.get(base, base)
         if not isinstance(binaries[path], dict):
             continue
+        if base.startswith("nvidia-container-runtime") and ("%s" % (binaries[path].get("version"),)).startswith("NVIDIA"):
+            stem = "nvidia-container-runtime"  # that of the toolkit, which runs the host's runc; version 2 was a runc and says so
         if stem in EXPLAINED_BY and base not in OWN and not binaries[path].get("strings"):
             there.setdefault(stem, "it is installed (%s)" % path)  # another program makes the groups for it
         else:
@@ -143,6 +146,8 @@ def enablers(doc):
         other = stem == "kubelet" and path.startswith("/") and path != "/usr/bin/kubelet"
         explained = path in known or explained and not other
         # a package that is there explains the program; a runc explains only those that use the host's
+        if stem == "containerd" and path.startswith("/var/lib/rancher/") and "k3s" in known:
+            continue  # that of k3s or rke2
         if stem == "containerd" and "a memory cgroup" in there[stem] and set(running) - set([stem]):
             continue  # a bare container id, made by another program that is listed
         if not explained:

@@ -61,6 +61,11 @@ def no_runc(path):
     return ""
 
 
+def wants_console(usage):
+    """Whether a runc has the flag --console, as those up to rc2, by what `runc create --help` prints; later ones have --console-socket."""
+    return "--console" in usage and "--console-socket" not in usage
+
+
 def other_default(text):
     """Docker's default runtime in daemon.json where it is another than runc, else an empty string."""
     name = parse(text).get("default-runtime")

@@ -68,8 +68,6 @@ OF_THE_KERNEL = (
     ("wrong_cache", "wrong slab", r"cache_from_obj: Wrong slab cache\."),
     ("memory_deadlock", "deadlock", r"possible memory allocation deadlock in kmem_\w+"),
 )
-# lines of Ansible, sudo and auditd quote what somebody typed, a search for this very message perhaps
-QUOTED = (" Invoked with ", "COMMAND=", "EXECVE", "grep ", "memory.*")
 # what a container says, with Docker's log driver journald, has its id where a program's name is; it can speak of other hosts
 OF_CONTAINER = re.compile(r"(?:\S+ +){2,4}[0-9a-f]{12}(?:\[\d+\])?: ")
 NAMES = ("mkdir_failed", "kmem_refused", "cache_of_group", "slub_refused", "cache_create_failed", "wrong_cache", "memory_deadlock")
@@ -85,7 +83,7 @@ LOOKS_ALIKE = (
 
 def matches(line):
     """[(name, match)] of what facts() counts in a line, each name once; the name None is for what only reads like it."""
-    if not any(word in line for word in _schema.WORDS) or any(words in line for words in QUOTED) or OF_CONTAINER.match(line):
+    if not any(word in line for word in _schema.WORDS) or OF_CONTAINER.match(line):
         return []
     small = line.lower()
     words = u"|".join(re.escape(words) for words in NO_MEMORY + NO_SPACE if words in small)
@@ -95,9 +93,16 @@ def matches(line):
             if needed not in small or name in [one for one, dummy in found] or not words and those is REFUSALS:
                 continue
             match = re.search(pattern.replace(REFUSED, u"(?:%s)" % words), line, flags)
-            if match:
+            if match and not quoted(line[: match.start()], match.group(0)):
                 found.append((name, match))
     return found
+
+
+def quoted(before, text):
+    """Whether what was found is what somebody searched for, typed or ran: as Ansible, sudo and auditd log it, and shells that do."""
+    if " Invoked with " in before or "EXECVE" in before or "sudo" in before and "COMMAND=" in before:
+        return True
+    return "memory.*" in text or bool(re.search(r"\b(?:[ez]?grep|awk|sed)\s", before[-24:]))
 
 
 def telling(line):

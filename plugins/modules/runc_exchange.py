@@ -54,6 +54,12 @@ options:
         runtime. It is then no longer the default, and stays defined, since Docker could not start them otherwise.
     type: bool
     default: false
+  reloaded:
+    description:
+      - With O(state=absent) after O(method=docker), whether Docker is known to go by another default runtime by now. Until then nothing that
+        it may use is removed.
+    type: bool
+    default: false
   directory:
     description: Where the new runc is kept; it must not be on a file system that is mounted noexec.
     type: path
@@ -97,7 +103,8 @@ kept:
   returned: always
   type: str
 reload_required:
-  description: Whether Docker must be told to read C(daemon.json) again; with O(state=absent) run this module once more afterwards.
+  description: Whether Docker must be told to read C(daemon.json) again; with O(state=absent) run this module once more
+    afterwards, with O(reloaded=true).
   returned: always
   type: bool
 actions:
@@ -122,6 +129,8 @@ from ansible_collections.el7ops.kmem.plugins.module_utils import _capture, _disk
 ROOT = "/"
 DAEMON = "/etc/docker/daemon.json"
 RUNTIME = "runc-nokmem"
+# where packages of Docker for EL7 have more flags of dockerd
+FLAGS = ("/etc/sysconfig/docker", "/etc/sysconfig/docker-storage", "/etc/sysconfig/docker-network")
 
 
 class Stop(Exception):
@@ -143,13 +152,19 @@ class Exchange(object):
         self.module, self.options = module, module.params
         self.kept = os.path.join(self.options["directory"], "runc")
         self.record_path = os.path.join(self.options["backup_dir"], "record.json")
-        self.targets, self.actions, self.notes, self.diff, self.reload = [], [], [], [], False
+        self.targets, self.paths, self.actions, self.notes, self.diff, self.reload = [], [], [], [], [], False
         try:
             self.record = json.loads(_host.decode(_host.read_bytes(self.record_path, None)))
         except (IOError, OSError):
             self.record = {}
         except ValueError as error:
             raise Stop("%s cannot be read (%s). Nothing was changed. It says what was exchanged: look at it." % (self.record_path, error))
+        keys = ("path", "original", "sha256")
+        if not isinstance(self.record, dict) or not all(isinstance(entry, dict) and all(key in entry for key in keys)
+                                                        for entry in self.record.get("targets", [])):  # fmt: skip
+            raise Stop("%s is not what this module writes. Nothing was changed. It says what was exchanged: look at it." % self.record_path)
+        # a link stays one
+        self.daemon = os.path.realpath(DAEMON)
 
     # the door
 
@@ -188,6 +203,9 @@ class Exchange(object):
         if self.module.check_mode and not self.options["candidate"] and digest(self.kept) != self.options["sha256"].lower():
             return  # the new runc is not here yet
         content = self.checked_candidate()
+        if self.options["method"] == "file":
+            self.paths = self.found_targets()
+            self.refuse_old_docker()
         if digest(self.kept) != self.options["sha256"].lower():
             before = _host.read_bytes(self.kept, None) if os.path.exists(self.kept) else None
             self.write("keep the new runc in %s" % self.kept, self.kept, content, 0o755, new=True)
@@ -226,6 +244,18 @@ class Exchange(object):
             raise Stop("%s --version does not answer (rc %s, %s). Is it whole, and not on a file system that is mounted noexec?" % (
                 path, ran["rc"], ran["error"] or ran["out"][:200] or "no output"))
 
+    def refuse_old_docker(self):
+        """Docker up to 17.05, and CentOS's 1.13.1, start their runc with --console, which runc gave up in favour of --console-socket (rc3)."""
+        new = self.kept if digest(self.kept) == self.options["sha256"].lower() else self.options["candidate"]
+        for path in self.paths:
+            if _exchange.wants_console(self.help_of(path)) and not _exchange.wants_console(self.help_of(new)):
+                raise Stop("%s is started by its Docker with --console, which the new runc does not know: no container could start any more. Nothing "
+                           "was changed. Use another strategy (kmem_strategy=mitigate or upgrade), or a build of this Docker's own runc with the "
+                           "tag nokmem." % path)  # fmt: skip
+
+    def help_of(self, path):
+        return _host.run([path, "create", "--help"], 10)["out"]
+
     def refuse(self):
         """Everything that speaks against this method on this host. Raises Stop; nothing was written then."""
         if self.options["method"] == "file":
@@ -236,6 +266,10 @@ class Exchange(object):
         text = self.daemon_text()[0]
         pid = (_host.probe_text("/var/run/docker.pid", 16)[0] or "").strip()
         arguments = (_host.probe_text("/proc/%s/cmdline" % pid)[0] or "").split("\0") if pid.isdigit() else []
+        if not arguments:
+            # it does not run: what it would be started with
+            told = _host.run(["systemctl", "show", "docker", "--property=ExecStart", "--property=Environment"], 10)["out"]
+            arguments = "\n".join([told] + [_host.probe_text(path)[0] or "" for path in FLAGS]).replace("'", " ").replace('"', " ").split()
         clash = _exchange.flags_against(arguments)
         if clash:
             raise Stop("dockerd is started with %s, and with the same in %s it would refuse to start. Nothing was changed. Use method=file (-e "
@@ -263,7 +297,8 @@ class Exchange(object):
 
     def files_present(self, content):
         recorded = dict((entry["path"], entry) for entry in self.record.get("targets", []))
-        for path in sorted(self.found_targets()):
+        wanted, earlier, done = self.options["sha256"].lower(), self.record.get("sha256"), []
+        for path in sorted(self.paths):
             before = digest(path)
             if before is None:
                 self.notes.append("%s is not there" % path)
@@ -271,7 +306,13 @@ class Exchange(object):
             kmem = _runc.binary({"strings": _capture.strings_in(path)})[0]
             entry = {"path": path, "package": owner(path), "before": kmem, "after": kmem}
             self.targets.append(entry)
-            if before == self.options["sha256"].lower():
+            if before == wanted:
+                continue
+            old = _host.read_bytes(path, None)
+            if path in recorded and before == recorded[path].get("installed", earlier):
+                # an earlier build of ours: what lay there before it is kept already
+                recorded[path]["installed"] = wanted
+                self.put_in_place(path, entry, before, old, content, recorded, done)
                 continue
             if kmem == "off":
                 self.notes.append("%s is another runc%s, which leaves kernel memory alone, too: it stays" % (path, " by now" if path in recorded else ""))
@@ -280,24 +321,34 @@ class Exchange(object):
                 self.notes.append("%s is no ELF program (a wrapper script?), so it stays: look which runc it calls" % path)
                 continue
             original = os.path.join(self.options["backup_dir"], "%s-%s" % (os.path.basename(path), before[:16]))
-            old = _host.read_bytes(path, None)
             if digest(original) != before:
                 self.write("keep the old %s" % path, original, old, 0o600, new=True)
-            recorded[path] = {"path": path, "package": entry["package"], "original": original, "sha256": before, "mode": os.stat(path).st_mode & 0o7777}
-            self.record.update(method="file", sha256=self.options["sha256"].lower(), targets=[recorded[key] for key in sorted(recorded)])
-            # before the exchange: a run that is cut off here can still be taken back
+            recorded[path] = {"path": path, "package": entry["package"], "original": original, "sha256": before, "installed": wanted,
+                              "mode": os.stat(path).st_mode & 0o7777}  # fmt: skip
+            self.put_in_place(path, entry, before, old, content, recorded, done)
+        if self.record.get("sha256", wanted) != wanted:
+            self.record["sha256"] = wanted
             self.save_record()
-            self.write("exchange %s" % path, path, content, os.stat(path).st_mode & 0o7777)
-            self.diff.append(dict(before_header=path, after_header=path, before="sha256 %s\n" % before, after="sha256 %s\n" % self.options["sha256"]))
-            entry["after"] = "off"
-            if not self.module.check_mode:
-                try:
-                    self.must_run(path)
-                except Stop as failure:
-                    self.write("put the old %s back" % path, path, old, os.stat(path).st_mode & 0o7777)
-                    raise Stop("%s The old file is back in its place; nothing else was changed." % failure)
         if not self.targets and not self.record.get("targets") and not self.options["targets"]:
             self.notes.append("no runc that switches kmem accounting on was found in %s" % ", ".join(_capture.BINARY_PLACES))
+
+    def put_in_place(self, path, entry, before, old, content, recorded, done):
+        """Exchange one file, and take it back where it does not run there; C(done): those exchanged before it, in this run."""
+        self.record.update(sha256=self.options["sha256"].lower(), targets=[recorded[key] for key in sorted(recorded)])
+        self.record.setdefault("method", "file")
+        # before the exchange: a run that is cut off here can still be taken back
+        self.save_record()
+        self.write("exchange %s" % path, path, content, os.stat(path).st_mode & 0o7777)
+        self.diff.append(dict(before_header=path, after_header=path, before="sha256 %s\n" % before, after="sha256 %s\n" % self.options["sha256"]))
+        entry["after"] = "off"
+        if not self.module.check_mode:
+            try:
+                self.must_run(path)
+            except Stop as failure:
+                self.write("put the old %s back" % path, path, old, os.stat(path).st_mode & 0o7777)
+                raise Stop("%s The old file is back in its place; %s" % (failure, (
+                    "%s stays exchanged (state=absent puts it back)." % " and ".join(done) if done else "nothing else was changed.")))  # fmt: skip
+        done.append(path)
 
     def daemon_text(self):
         raw = None
@@ -316,17 +367,25 @@ class Exchange(object):
         self.targets.append({"path": DAEMON, "package": owner(DAEMON), "before": "on", "after": "off"})
         if after == text:
             return
-        before = _exchange.parse(text).get("default-runtime")
+        document = _exchange.parse(text)
+        before = document.get("default-runtime")
         original = os.path.join(self.options["backup_dir"], "daemon.json")
-        if there and not os.path.exists(original):
-            self.write("keep the old %s" % DAEMON, original, text.encode("utf-8"), 0o600, new=True)
-        self.record.update(method="docker", sha256=self.options["sha256"].lower(), default_runtime=before, daemon_was_there=there, daemon_written=after)
+        # the file as it is without anything of ours, whatever an earlier run has kept; else it cannot come back byte for byte
+        clean = before != RUNTIME and RUNTIME not in document.get("runtimes", {})
+        if there and clean and digest(original) != digest(DAEMON):
+            self.write("keep the old %s" % DAEMON, original, _host.read_bytes(DAEMON, None), 0o600, new=True)
+        if before == RUNTIME:
+            before = self.record.get("default_runtime")
+        self.record.update(method="docker", sha256=self.options["sha256"].lower(), default_runtime=before, daemon_was_there=there,
+                           daemon_written=after if clean else None)  # fmt: skip
         self.save_record()
         self.change_daemon(text, after, there)
         self.reload = True
 
-    def change_daemon(self, text, after, there):
-        self.write("%s %s" % ("change" if after else "remove", DAEMON), DAEMON, after.encode("utf-8") if after else None, 0o644, new=not there)
+    def change_daemon(self, text, after, there, raw=None):
+        """Write the text C(after), as the bytes C(raw) where they are known; an empty one removes the file."""
+        content = raw or after.encode("utf-8")
+        self.write("%s %s" % ("change" if content else "remove", DAEMON), self.daemon, content or None, 0o644, new=not there)
         self.diff.append(dict(before_header=DAEMON, after_header=DAEMON, before=text, after=after))
 
     # absent
@@ -337,19 +396,17 @@ class Exchange(object):
             return
         for entry in self.record.get("targets", []):
             self.put_back(entry)
-        if self.record.get("method") == "docker":
+        if self.record.get("method") in ("docker", "docker, undone"):
             self.docker_hands_over()
             if self.options["in_use"]:
                 self.notes.append("the runtime %s is no longer the default; it stays defined for containers that were created with it. Once Docker runs "
                                   "and they are removed, run this again" % RUNTIME)  # fmt: skip
                 return
-            if self.reload:
+            if self.reload or not self.options["reloaded"]:
                 # Docker starts containers with the kept one until it has read its configuration again
-                self.record["method"] = "docker, undone"
-                self.save_record()
+                self.reload = True
                 self.notes.append("run this again when Docker has read %s: then the kept runc goes" % DAEMON)
                 return
-        if self.record.get("method") in ("docker", "docker, undone"):
             self.docker_absent()
         for path in (self.kept, self.record_path):
             if os.path.exists(path):
@@ -360,8 +417,13 @@ class Exchange(object):
         self.targets.append({"path": path, "package": entry.get("package"), "before": "off", "after": "unknown"})
         if now == entry["sha256"]:
             return
-        if now != self.record.get("sha256"):
+        if now not in (self.record.get("sha256"), entry.get("installed")):
             self.notes.append("%s is neither the new nor the old runc by now (a package update?): it stays" % path)
+            return
+        # what role runc_nokmem's runc-keep found there after a package update
+        update = os.path.join(self.options["backup_dir"], "update" + path.replace("/", "_"))
+        if os.path.exists(update) and owner(path) != entry.get("package"):
+            self.write("put the %s of the package update back" % path, path, _host.read_bytes(update, None), entry.get("mode", 0o755))
             return
         if digest(entry["original"]) != entry["sha256"]:
             raise Stop("the old %s is not in %s any more, or not whole. The new one stays in place and works. Install the package again: "
@@ -386,11 +448,12 @@ class Exchange(object):
         original = os.path.join(self.options["backup_dir"], "daemon.json")
         if there and text == self.record.get("daemon_written"):
             # nobody changed it since: byte for byte as it was
-            after = _host.decode(_host.read_bytes(original, None)) if self.record.get("daemon_was_there") else ""
+            raw = _host.read_bytes(original, None) if self.record.get("daemon_was_there") else b""
+            after = _host.decode(raw)
         else:
-            after = _exchange.parted(text, RUNTIME, self.record.get("default_runtime"))
+            raw, after = None, _exchange.parted(text, RUNTIME, self.record.get("default_runtime"))
         if there and after != text:
-            self.change_daemon(text, after, there)
+            self.change_daemon(text, after, there, raw)
         if os.path.exists(original):
             self.write("remove the copy of %s" % DAEMON, original, None, 0)
 
@@ -410,6 +473,7 @@ def main():
             sha256=dict(type="str"),
             targets=dict(type="list", elements="path"),
             in_use=dict(type="bool", default=False),
+            reloaded=dict(type="bool", default=False),
             directory=dict(type="path", default="/usr/local/libexec/el7ops-kmem"),
             backup_dir=dict(type="path", default="/var/lib/el7ops-kmem/runc"),
         ),

@@ -211,6 +211,7 @@ def test_what_is_mounted_over_the_groups_is_not_taken_for_no_groups(root):
 @pytest.mark.parametrize("config, arguments, runtimes, default", [
     ('{"default-runtime": "old", "runtimes": {"old": {"path": "old-runc"}}}', "dockerd", {"old": "/usr/bin/old-runc"}, "old"),
     ('{"runtimes": {"old": {"path": "not-there"}}}', "dockerd", {"old": "not-there"}, "runc"),
+    ("\n", "dockerd", {}, "runc"),
     (None, "dockerd\0--add-runtime\0old=/usr/bin/old-runc\0--default-runtime=old", {"old": "/usr/bin/old-runc"}, "old"),
 ])  # fmt: skip
 def test_the_runtimes_of_docker(root, config, arguments, runtimes, default):
@@ -244,7 +245,7 @@ def test_docker_in_docker_has_a_runc_of_its_own(root, tmpdir):
             os.symlink("/usr/local/bin/%s" % name, os.path.join(root, "proc", pid, "exe"))
     doc = collect(root)
     assert doc["processes"] == {"dockerd": "/usr/bin/dockerd"}
-    assert doc["nested"] == {"/proc/900/root/usr/local/bin/dockerd": "dockerd", "/proc/901/root/usr/local/bin/containerd": "containerd"}
+    assert doc["nested"] == {"/proc/900/root/usr/local/bin/dockerd": "dockerd"}, "one of each container"
     assert doc["binaries"]["/proc/900/root/usr/local/sbin/runc"] == {"strings": [_marker(2)], "version": ""}
     assert "/proc/900/root/usr/local/bin/runc" not in doc["binaries"]
 

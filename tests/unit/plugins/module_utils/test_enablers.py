@@ -150,6 +150,15 @@ def test_the_systemd_cgroup_driver_is_said_and_not_relied_on():
     (dict(docker={"default_runtime": "runc", "runtimes": {"runc": "runc", "io.containerd.runc.v2": None}}, binaries={"/usr/bin/runc": OFF}),
      {"/usr/bin/runc": "off"}),
     (dict(docker={"default_runtime": "runc", "damaged": True}, binaries={"/usr/bin/runc": OFF}), {"/usr/bin/runc": "off", "Docker's configuration": "unknown"}),
+    (dict(docker={"runtimes": {"nvidia": "/usr/bin/nvidia-container-runtime"}}, binaries={
+        "/usr/bin/runc": OFF, "/usr/bin/nvidia-container-runtime": {"version": "NVIDIA Container Runtime version 1.13.5", "strings": []}}),
+     {"/usr/bin/runc": "off"}),
+    (dict(docker={"runtimes": {"nvidia": "/usr/bin/nvidia-container-runtime"}}, binaries={
+        "/usr/bin/nvidia-container-runtime": {"version": "NVIDIA Container Runtime version 1.13.5", "strings": []}}),
+     {"nvidia-container-runtime": "unknown"}),
+    (dict(processes={"k3s-server": "/usr/local/bin/k3s", "containerd": "/var/lib/rancher/k3s/data/4d/bin/containerd"},
+          binaries={"/usr/local/bin/k3s": {"version": "k3s version v1.24.1+k3s1"}}), {"/usr/local/bin/k3s": "off"}),
+    (dict(packages={"libvirt-daemon-driver-lxc": "4.5.0-36.el7", "plexus-containers-container-default": "1.5.5-14.el7", "cockpit-docker": "195-1.el7"}), {}),
     # Docker in Docker: its runc is not the host's, and the host's is not its
     (dict(nested={"/proc/900/root/usr/local/bin/dockerd": "dockerd"}, binaries={"/usr/bin/runc": OFF}),
      {"/usr/bin/runc": "off", "/proc/900/root/usr/local/bin/dockerd": "unknown"}),

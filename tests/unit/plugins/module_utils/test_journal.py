@@ -92,6 +92,12 @@ def test_seconds_since_1970(moment):
     assert _clock.epoch(*moment) == calendar.timegm(moment + (0, 0, 0))
 
 
+def test_a_search_elsewhere_in_a_line_is_no_quotation():
+    line = ("2026-11-27T10:00:00+0000 web1 kubelet[1]: container &Container{Command:[sh -c redis-cli ping | grep PONG],Env:COMMAND=x} start failed: "
+            "mkdir /sys/fs/cgroup/memory/kubepods/pod1/x: cannot allocate memory")  # fmt: skip
+    assert _journal.facts([line])["mkdir_failed"] == 1
+
+
 def test_a_date_inside_of_a_line_does_not_make_it_history():
     line = "Nov 23 19:00:00 n1 kubelet: pod x created 2026-05-01 08:00:00: mkdir /sys/fs/cgroup/memory/kubepods/burstable/pod1: cannot allocate memory"
     facts = _journal.facts([line], "2026-11-23T20:00:00Z", 864000)

@@ -363,6 +363,9 @@ FOREIGN = {"/proc/modules": "nvidia 34091008 1 - Live 0xffffffffc1a4b000 (POE)\n
     (dict(binaries=None, packages={"containerd.io": "1.4.12-3.1.el7"}, logs=[MKDIR % (ID, "cannot allocate memory")]), "mitigate", "honours"),
     (dict(processes=None, packages={}, binaries=SAFE_RUNC, logs=[MKDIR % (ID, "cannot allocate memory")]), "mitigate", "honours"),
     (dict(processes=None, services={}, packages={}, binaries=SAFE_RUNC, logs=[MKDIR % (ID, "cannot allocate memory")]), "reboot", "any more"),
+    # the runc of CentOS' Docker cannot be exchanged
+    (dict(release=OLD, files=FOREIGN, packages={"docker": "1.13.1-209.git7d71120.el7.centos"}, binaries={
+        "/usr/libexec/docker/docker-runc-current": host()["binaries"]["/usr/bin/runc"]}), "upgrade", "look at each before"),
     (dict(release="3.8.13-118.el7uek.x86_64"), "none", "not a kernel of EL7"),
     (dict(slab={"entries": 230, "per_cgroup": ["dentry(40:%s)" % ID]}), "mitigate", "freed by a reboot"),
 ])  # fmt: skip

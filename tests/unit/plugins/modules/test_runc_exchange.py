@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.el7ops.kmem.plugins.module_utils import _exchange, _schema
+from ansible_collections.el7ops.kmem.plugins.module_utils import _exchange, _host, _schema
 from ansible_collections.el7ops.kmem.plugins.modules import runc_exchange
 from ansible_collections.el7ops.kmem.tests.unit.plugins.modules.harness import run_module
 
@@ -201,8 +201,13 @@ def test_docker_comes_and_goes_byte_for_byte(host):
     done = host.run(state="absent")
     document = json.loads(read(host.daemon).decode())
     assert document["default-runtime"] == "runc", "a Docker that is reloaded without one keeps what it has"
-    assert done["reload_required"] and os.path.exists(host.kept), "Docker uses it until it is reloaded"
-    done = host.run(state="absent")
+    # the reload failed, and the same again: a Docker that was not reloaded still goes by it
+    again = host.run(state="absent")
+    for one in (done, again, host.run(state="absent", in_use=True)):
+        assert one["reload_required"] or one is not again
+        assert os.path.exists(host.kept), "Docker uses it until it is reloaded"
+    assert not again["changed"] and os.path.exists(host.kept)
+    done = host.run(state="absent", reloaded=True)
     assert read(host.daemon) == text
     assert done["changed"] and not done["reload_required"] and not os.path.exists(host.kept) and not host.run(state="absent")["changed"]
 
@@ -213,14 +218,119 @@ def test_docker_without_a_daemon_json_and_with_later_changes(host):
     document["debug"] = True
     put(host.daemon, json.dumps(document).encode(), 0o644)
     host.run(state="absent")
-    host.run(state="absent")
+    host.run(state="absent", reloaded=True)
     assert json.loads(read(host.daemon).decode()) == {"debug": True, "default-runtime": "runc"}
     os.unlink(host.daemon)
     host.run(state="absent")
     host.run(method="docker")
     host.run(state="absent")
-    host.run(state="absent")
+    host.run(state="absent", reloaded=True)
     assert not os.path.exists(host.daemon)
+
+
+def test_what_others_wrote_into_daemon_json_since_is_not_lost(host):
+    put(host.daemon, b'{"live-restore": true}', 0o644)
+    host.run(method="docker")
+    later = b'{"live-restore": true, "data-root": "/data/docker"}'
+    put(host.daemon, later, 0o644)
+    host.run(method="docker")
+    host.run(state="absent")
+    host.run(state="absent", reloaded=True)
+    assert read(host.daemon) == later
+    # the same where our runtime was still defined in it
+    host.run(method="docker")
+    host.run(state="absent", in_use=True)
+    document = json.loads(read(host.daemon).decode())
+    document["debug"] = True
+    put(host.daemon, json.dumps(document).encode(), 0o644)
+    host.run(method="docker")
+    host.run(state="absent")
+    host.run(state="absent", reloaded=True)
+    assert json.loads(read(host.daemon).decode()) == {"live-restore": True, "data-root": "/data/docker", "debug": True, "default-runtime": "runc"}
+
+
+def test_a_daemon_json_that_is_a_link_stays_one_and_comes_back_as_it_was(host):
+    real, text = os.path.join(host.root, "srv/daemon.json"), u'{"labels": ["ort=M\xfcnchen"]}'.encode("latin-1")
+    put(real, text, 0o640)
+    os.symlink(real, host.daemon)
+    assert not host.run(method="docker")["failed"]
+    assert os.path.islink(host.daemon) and b"runc-nokmem" in read(real) and os.stat(real).st_mode & 0o777 == 0o640
+    host.run(state="absent")
+    host.run(state="absent", reloaded=True)
+    assert os.path.islink(host.daemon) and read(real) == text
+
+
+def test_a_rewritten_daemon_json_is_no_docker_that_read_it(host):
+    put(host.daemon, b'{"live-restore": true}', 0o644)
+    host.run(method="docker")
+    put(host.daemon, b'{"live-restore": true}', 0o644)
+    done = host.run(state="absent")
+    assert done["reload_required"] and os.path.exists(host.kept)
+
+
+def test_both_methods_one_after_the_other_are_both_taken_back(host):
+    put(host.daemon, b'{"live-restore": true}', 0o644)
+    host.run(method="docker")
+    host.run(method="file")
+    done = host.run(state="absent")
+    assert done["reload_required"] and os.path.exists(host.kept) and read(host.runc) == host.old
+    host.run(state="absent", reloaded=True)
+    assert read(host.daemon) == b'{"live-restore": true}' and not os.path.exists(host.kept)
+
+
+def test_flags_of_a_docker_that_does_not_run_count_too(host):
+    host.monkeypatch.setattr(_host, "run", lambda argv, *unused: {"rc": 0, "error": None, "out": (
+        "ExecStart={ argv[]=/usr/bin/dockerd-current --add-runtime docker-runc=/usr/libexec/docker/docker-runc-current --default-runtime=docker-runc }"
+        if argv[0] == "systemctl" else "runc version 1")})  # fmt: skip
+    done = host.run(method="docker")
+    assert done["failed"] and "refuse to start" in done["msg"] and not os.path.exists(host.daemon)
+
+
+def test_a_docker_of_the_old_style_keeps_its_runc(host):
+    put(host.runc, host.old + b'[ "$2" = --help ] && echo "  --console value  path to a pty"\ntrue\n')
+    before = read(host.runc)
+    done = host.run()
+    assert done["failed"] and "--console" in done["msg"] and "Done until then: nothing" in done["msg"]
+    assert read(host.runc) == before and not os.path.exists(host.kept)
+    # a build of that Docker's own runc knows the flag
+    host.new += b'[ "$2" = --help ] && echo "  --console value  path to a pty"\ntrue\n'
+    put(host.candidate, host.new)
+    assert not host.run()["failed"] and read(host.runc) == host.new
+
+
+def test_a_later_build_takes_the_place_of_the_earlier_and_the_first_comes_back(host):
+    second = os.path.join(host.root, "usr/local/bin/runc")
+    put(second, script(ON + " second"))
+    host.run()
+    host.new = script(OFF + " fixed")
+    put(host.candidate, host.new)
+    assert host.run()["changed"] and read(host.runc) == read(second) == read(host.kept) == host.new
+    assert not host.run()["changed"]
+    host.run(state="absent")
+    assert read(host.runc) == host.old and read(second) == script(ON + " second")
+
+
+def test_what_was_exchanged_before_the_failure_is_said(host):
+    second = os.path.join(host.root, "usr/local/bin/runc")
+    put(second, script(ON + " second"))
+    real = runc_exchange.Exchange.must_run
+
+    def must_run(self, path):
+        if path == second:
+            raise runc_exchange.Stop("it does not run there.")
+        return real(self, path)
+
+    host.monkeypatch.setattr(runc_exchange.Exchange, "must_run", must_run)
+    done = host.run()
+    assert done["failed"] and "%s stays exchanged" % host.runc in done["msg"] and read(second) == script(ON + " second")
+
+
+@pytest.mark.parametrize("text", [b"[]", b"null", b'{"targets": [{"path": "/x"}]}', b"{,"])
+def test_a_damaged_record_is_said_and_nothing_changes(host, text):
+    host.run()
+    put(os.path.join(host.root, "backup/record.json"), text)
+    done = host.run(state="absent")
+    assert done["failed"] and "Nothing was changed" in done["msg"] and read(host.runc) == host.new
 
 
 def test_a_runtime_that_containers_hold_to_stays_defined(host):
@@ -237,11 +347,33 @@ def test_a_daemon_json_that_docker_would_not_take_is_left_alone(host):
     assert done["failed"] and "cannot be understood" in done["msg"] and read(host.daemon) == b"{,}"
 
 
-def test_the_keeper_exchanges_again_only_what_switches_accounting_on(host):
-    host.run()
+def keeper(host):
     keep = os.path.join(host.root, "keep")
     text = read(KEEP).decode("ascii").replace("/usr/local/libexec/el7ops-kmem/runc", host.kept)
     put(keep, text.replace("/var/lib/el7ops-kmem/runc/record.json", os.path.join(host.root, "backup/record.json")).encode("ascii"))
+    return keep
+
+
+def test_what_a_package_update_brought_comes_back_after_the_keeper(host):
+    host.run()
+    update = script(ON + " of a newer package")
+    put(host.runc, update)
+    assert subprocess.call(["sh", keeper(host)]) == 0 and read(host.runc) == host.new
+    host.monkeypatch.setattr(runc_exchange, "owner", lambda path: "containerd.io-1.2.13-3.3.el7")
+    host.run(state="absent")
+    assert read(host.runc) == update
+
+
+def test_the_keeper_does_not_spread_a_damaged_file(host):
+    host.run()
+    put(host.kept, b"")
+    put(host.runc, script(ON + " update"))
+    assert subprocess.call(["sh", keeper(host)]) == 1 and read(host.runc) == script(ON + " update")
+
+
+def test_the_keeper_exchanges_again_only_what_switches_accounting_on(host):
+    host.run()
+    keep = keeper(host)
     for content, after in ((host.new, host.new), (script(OFF + " newer"), script(OFF + " newer")), (script(ON + " update"), host.new),
                            (script("exec runc.real"), script("exec runc.real"))):
         put(host.runc, content, 0o751)
