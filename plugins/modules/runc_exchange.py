@@ -161,7 +161,7 @@ class Exchange(object):
             raise Stop("%s cannot be read (%s). Nothing was changed. It says what was exchanged: look at it." % (self.record_path, error))
         keys = ("path", "original", "sha256")
         if not isinstance(self.record, dict) or not all(isinstance(entry, dict) and all(key in entry for key in keys)
-                                                        for entry in self.record.get("targets", [])):  # fmt: skip
+                                                        for entry in self.record.get("targets") or []):  # fmt: skip
             raise Stop("%s is not what this module writes. Nothing was changed. It says what was exchanged: look at it." % self.record_path)
         # a link stays one
         self.daemon = os.path.realpath(DAEMON)
