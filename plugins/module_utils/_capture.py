@@ -60,9 +60,9 @@ def collect(emit, root="/", probe=False, started=None):
     groups = []
     # something else can be mounted over it, and would read as a host without groups
     if version == 1 and os.path.exists(at(root, mount + "/cgroup.procs")):
-        groups, capped = _host.directories_below(at(root, mount), GROUP_LIMIT, time.time() + WALK_SECONDS)
-        emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": [os.path.basename(group) for group in groups]})
-        slabinfo, usage = sample(at(root, mount), groups)
+        groups, capped = _host.directories_below(_host.native(at(root, mount)), GROUP_LIMIT, time.time() + WALK_SECONDS)
+        emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": base_names(groups)})
+        slabinfo, usage = sample(_host.native(at(root, mount)), groups)
         emit("slabinfo", slabinfo)
         emit("kmem_usage", usage)
         if probe:
@@ -106,8 +106,18 @@ def quick(emit, root="/"):
         emit("slab", slab)
     version, mount = _schema.memory_mount(files["/proc/mounts"])
     if version == 1 and os.path.exists(at(root, mount + "/cgroup.procs")):
-        groups, capped = _host.directories_below(at(root, mount), GROUP_LIMIT, time.time() + WALK_SECONDS)
-        emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": [os.path.basename(group) for group in groups]})
+        groups, capped = _host.directories_below(_host.native(at(root, mount)), GROUP_LIMIT, time.time() + WALK_SECONDS)
+        emit("memory_cgroups", {"live": len(groups) + 1, "capped": capped, "names": base_names(groups)})
+
+
+def base_names(groups):
+    """The last parts of their paths, as text where they are not plain ASCII."""
+    names = [os.path.basename(group) for group in groups]
+    try:
+        "".join(names).encode("ascii")
+    except UnicodeError:
+        names = [name if isinstance(name, type(u"")) else _host.decode(name) for name in names]
+    return names
 
 
 def at(root, path):

@@ -41,6 +41,11 @@ def encode(text, like=b""):
     return text.encode("utf-8")
 
 
+def native(path):
+    """A path as Python 2 needs it, bytes: with text, a name that the locale cannot say comes back as bytes, and the two do not join."""
+    return path if isinstance(path, str) else path.encode("utf-8")
+
+
 def read_bytes(path, limit=READ_LIMIT):
     """The first C(limit) bytes of a file (None: all of it). Raises OSError with the errno of the read.
 
