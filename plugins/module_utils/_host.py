@@ -100,7 +100,7 @@ def finish(started, timeout, limit=4 * 1024 * 1024):
     """
     argv, child = started
     result = {"rc": None, "out": "", "error": None}
-    if isinstance(child, str):
+    if not hasattr(child, "stdout"):
         result["error"] = child
         return result
     deadline = time.time() + timeout

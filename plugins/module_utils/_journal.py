@@ -102,7 +102,8 @@ def quoted(before, text):
     """Whether what was found is what somebody searched for, typed or ran: as Ansible, sudo and auditd log it, and shells that do."""
     if " Invoked with " in before or "EXECVE" in before or "sudo" in before and "COMMAND=" in before:
         return True
-    return "memory.*" in text or bool(re.search(r"\b(?:[ez]?grep|awk|sed)\s", before[-24:]))
+    # behind a bracket the command is at its end: the one of a container, which kubelet names in its complaint
+    return "memory.*" in text or bool(re.search(r"\b(?:[efz]?grep|awk|sed)\s[^\]}]*$", before))
 
 
 def telling(line):

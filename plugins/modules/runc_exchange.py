@@ -220,6 +220,10 @@ class Exchange(object):
             self.docker_present()
         else:
             self.files_present(content)
+        # the keeper goes by it
+        if self.record and self.record.get("sha256") != self.options["sha256"].lower():
+            self.record["sha256"] = self.options["sha256"].lower()
+            self.save_record()
 
     def checked_candidate(self):
         """The bytes of the new runc, after everything that can be checked."""
@@ -247,7 +251,7 @@ class Exchange(object):
     def refuse_old_docker(self):
         """Docker up to 17.05, and CentOS's 1.13.1, start their runc with --console, which runc gave up in favour of --console-socket (rc3)."""
         new = self.kept if digest(self.kept) == self.options["sha256"].lower() else self.options["candidate"]
-        for path in self.paths:
+        for path in (path for path in self.paths if os.path.exists(path)):
             if _exchange.wants_console(self.help_of(path)) and not _exchange.wants_console(self.help_of(new)):
                 raise Stop("%s is started by its Docker with --console, which the new runc does not know: no container could start any more. Nothing "
                            "was changed. Use another strategy (kmem_strategy=mitigate or upgrade), or a build of this Docker's own runc with the "
@@ -309,9 +313,9 @@ class Exchange(object):
             if before == wanted:
                 continue
             old = _host.read_bytes(path, None)
-            if path in recorded and before == recorded[path].get("installed", earlier):
+            if path in recorded and before in recorded[path].get("installed", [earlier]):
                 # an earlier build of ours: what lay there before it is kept already
-                recorded[path]["installed"] = wanted
+                recorded[path]["installed"] = sorted(set(recorded[path].get("installed", [earlier]) + [wanted]))
                 self.put_in_place(path, entry, before, old, content, recorded, done)
                 continue
             if kmem == "off":
@@ -323,12 +327,9 @@ class Exchange(object):
             original = os.path.join(self.options["backup_dir"], "%s-%s" % (os.path.basename(path), before[:16]))
             if digest(original) != before:
                 self.write("keep the old %s" % path, original, old, 0o600, new=True)
-            recorded[path] = {"path": path, "package": entry["package"], "original": original, "sha256": before, "installed": wanted,
+            recorded[path] = {"path": path, "package": entry["package"], "original": original, "sha256": before, "installed": [wanted],
                               "mode": os.stat(path).st_mode & 0o7777}  # fmt: skip
             self.put_in_place(path, entry, before, old, content, recorded, done)
-        if self.record.get("sha256", wanted) != wanted:
-            self.record["sha256"] = wanted
-            self.save_record()
         if not self.targets and not self.record.get("targets") and not self.options["targets"]:
             self.notes.append("no runc that switches kmem accounting on was found in %s" % ", ".join(_capture.BINARY_PLACES))
 
@@ -417,7 +418,7 @@ class Exchange(object):
         self.targets.append({"path": path, "package": entry.get("package"), "before": "off", "after": "unknown"})
         if now == entry["sha256"]:
             return
-        if now not in (self.record.get("sha256"), entry.get("installed")):
+        if now is None or now not in [self.record.get("sha256")] + entry.get("installed", []):
             self.notes.append("%s is neither the new nor the old runc by now (a package update?): it stays" % path)
             return
         # what role runc_nokmem's runc-keep found there after a package update

@@ -324,6 +324,12 @@ def test_a_command_that_goes_on_does_not_keep_the_pipe_open():
     assert time.time() - start < 5
 
 
+def test_a_command_that_is_not_there_says_so():
+    # a path from a record is text on Python 2, too, and so is the error then
+    for path in ("/nonexistent", u"/nonexistent"):
+        assert "No such file" in _host.run([path], 1)["error"]
+
+
 def test_a_child_that_fails_says_so():
     def produce(emit):
         emit("first", 1)

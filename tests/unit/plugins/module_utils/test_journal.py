@@ -56,6 +56,9 @@ def test_these_only_read_like_it(line):
     "2026-11-27T10:00:00+0000 web1 sudo[1]: bob : COMMAND=/bin/tail mkdir /sys/fs/cgroup/memory/x: cannot allocate memory",
     'Nov 27 10:00:00 web1 audispd: type=EXECVE a1="mkdir /sys/fs/cgroup/memory/x: cannot allocate memory"',
     "Nov 27 10:00:00 web1 root: journalctl | grep 'mkdir /sys/fs/cgroup/memory/x: cannot allocate memory'",
+    "Nov 27 02:11:00 h snoopy[1]: [uid:0 filename:/usr/bin/grep]: grep -rniE page allocation failure|mkdir /sys/fs/cgroup/memory/docker: cannot "
+    "allocate memory /var/log/messages",
+    "Nov 27 10:00:00 web1 bash[123]: root: journalctl -k | grep -E -i --color=always 'SLUB: Unable to allocate memory on node -1'",
     "Nov 27 10:00:00 web1 root: awk '/mkdir /sys/fs/cgroup/memory.*: cannot allocate memory/'",
     "2026-11-27T10:00:00+0000 web1 b1946ac92492[812]: mkdir /sys/fs/cgroup/memory/docker/x: cannot allocate memory",
 ])  # fmt: skip

@@ -310,6 +310,56 @@ def test_a_later_build_takes_the_place_of_the_earlier_and_the_first_comes_back(h
     assert read(host.runc) == host.old and read(second) == script(ON + " second")
 
 
+def test_a_later_build_that_does_not_run_can_be_tried_again_and_taken_back(host):
+    real = runc_exchange.Exchange.must_run
+
+    def must_run(self, path):
+        if path == host.runc and failing:
+            raise runc_exchange.Stop("it does not run there.")
+        return real(self, path)
+
+    first, later = host.new, script(OFF + " fixed")
+    for tried in (True, False):
+        failing, host.new = [], first
+        put(host.candidate, first)
+        host.monkeypatch.setattr(runc_exchange.Exchange, "must_run", must_run)
+        host.run()
+        host.new = later
+        put(host.candidate, later)
+        failing.append(1)
+        assert host.run()["failed"] and read(host.runc) == first
+        del failing[:]
+        if tried:
+            assert host.run()["changed"] and read(host.runc) == later
+        host.run(state="absent")
+        assert read(host.runc) == host.old and not os.path.exists(host.kept)
+
+
+def test_a_file_that_is_gone_is_said_and_not_made_again(host):
+    host.run()
+    os.unlink(host.runc)
+    for options in ({}, {"check": True}):
+        done = host.run(**options)
+        assert not done["failed"] and "is not there" in done["notes"][0]
+    # a record as the version before wrote it
+    record = os.path.join(host.root, "backup/record.json")
+    document = json.loads(read(record).decode())
+    del document["targets"][0]["installed"]
+    put(record, json.dumps(document, indent=1, sort_keys=True, separators=(",", ": ")).encode(), 0o600)
+    done = host.run(state="absent")
+    assert not done["failed"] and not os.path.exists(host.runc) and "it stays" in done["notes"][0]
+
+
+def test_the_keeper_goes_by_the_build_that_was_kept_last(host):
+    host.run()
+    host.run(method="docker")
+    host.new = script(OFF + " fixed")
+    put(host.candidate, host.new)
+    host.run(method="docker")
+    put(host.runc, script(ON + " update"))
+    assert subprocess.call(["sh", keeper(host)]) == 0 and read(host.runc) == host.new
+
+
 def test_what_was_exchanged_before_the_failure_is_said(host):
     second = os.path.join(host.root, "usr/local/bin/runc")
     put(second, script(ON + " second"))
