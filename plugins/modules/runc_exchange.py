@@ -159,10 +159,10 @@ class Exchange(object):
             self.record = {}
         except ValueError as error:
             raise Stop("%s cannot be read (%s). Nothing was changed. It says what was exchanged: look at it." % (self.record_path, error))
-        keys = ("path", "original", "sha256")
-        if not isinstance(self.record, dict) or not all(isinstance(entry, dict) and all(key in entry for key in keys)
-                                                        for entry in self.record.get("targets") or []):  # fmt: skip
-            raise Stop("%s is not what this module writes. Nothing was changed. It says what was exchanged: look at it." % self.record_path)
+        targets = self.record.get("targets", []) if isinstance(self.record, dict) else None
+        if not isinstance(targets, list) or not all(isinstance(entry, dict) and set(entry) >= set(("path", "original", "sha256")) for entry in targets):
+            raise Stop("%s is not what this module writes. Nothing was changed. The old files are beside it: put them back by hand, or type yum "
+                       "reinstall with the package of the runc; then remove that file and run this again." % self.record_path)  # fmt: skip
         # a link stays one
         self.daemon = os.path.realpath(DAEMON)
 

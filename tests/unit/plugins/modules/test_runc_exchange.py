@@ -375,7 +375,7 @@ def test_what_was_exchanged_before_the_failure_is_said(host):
     assert done["failed"] and "%s stays exchanged" % host.runc in done["msg"] and read(second) == script(ON + " second")
 
 
-@pytest.mark.parametrize("text", [b"[]", b"null", b'{"targets": [{"path": "/x"}]}', b"{,"])
+@pytest.mark.parametrize("text", [b"[]", b"null", b'{"targets": null}', b'{"targets": [{"path": "/x"}]}', b"{,"])
 def test_a_damaged_record_is_said_and_nothing_changes(host, text):
     host.run()
     put(os.path.join(host.root, "backup/record.json"), text)
